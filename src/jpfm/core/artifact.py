@@ -1,0 +1,396 @@
+"""Artifacts: a directory whose `manifest.json` is written last.
+
+    artifact = produce(out, kind="tokens", version=1, config=settings.identity(), parents=[corpus], work=work)
+    manifest = open_artifact(out).manifest
+    problems = verify(out)
+
+`produce` takes the lock, gives `work` the directory `NAME.partial/`, hashes what it wrote, writes the manifest, syncs
+and renames. Running it again finds the finished directory and does nothing, or finds the partial one and lets `work`
+go on. What `work` finds in `draft.path` is its own earlier output, so it skips what is there.
+
+The id covers (kind, stage version, config, parents, files): no clock, no host, no path. Files under `logs/` and
+directories that are artifacts of their own (they hold a manifest) are kept but not part of the id.
+Refused: a database of runs beside the files; it drifts from them.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from jpfm.core import run
+from jpfm.core.errors import ArtifactError, EnvironmentProblem
+from jpfm.core.log import log
+from jpfm.core.run import RunInfo
+
+Kind = Literal["source", "corpus", "tokenizer", "tokens", "checkpoint", "scores", "report"]
+MANIFEST = "manifest.json"
+PLAN = "plan.json"
+LOGS = "logs"
+
+
+class _Record(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class FileEntry(_Record):
+    """One file of an artifact: path below its directory, size in bytes, SHA-256 in hex."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Rights(_Record):
+    """On what terms a source may be used, stated once by the person who adds it to a recipe."""
+
+    licence: str
+    """SPDX identifier or a named Japanese licence (public-domain-JP, PDL-1.0, 政府標準利用規約2.0)."""
+    attribution: str = ""
+    """Who must be named when the data is passed on."""
+    url: str = ""
+    """Where the source is published."""
+    retrieved: str = ""
+    """Date of retrieval, YYYY-MM-DD."""
+    basis: str = "licence"
+    """Why it may be used for training: licence, 著作権法30条の4, own-data, public-domain."""
+
+
+class Manifest(_Record):
+    """What an artifact is, from what it was made, and what it holds."""
+
+    schema_version: Literal[1] = 1
+    kind: Kind
+    id: str
+    stage_version: int
+    parents: tuple[str, ...]
+    config: dict[str, Any]
+    files: tuple[FileEntry, ...]
+    stats: dict[str, Any]
+    rights: Rights | None = None
+    run: RunInfo
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact on disk."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+
+@dataclass
+class Draft:
+    """The unfinished artifact that a stage works on. `path` is `NAME.partial/`; it survives a kill."""
+
+    path: Path
+    resumed: bool
+    config: dict[str, Any]
+    parents: tuple[str, ...]
+    _started: float = field(default=0.0)
+
+    @property
+    def logs(self) -> Path:
+        folder = self.path / LOGS
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def status(self, words: str) -> None:
+        """Say in words what is happening, for a person who looks at `logs/status`."""
+        write_text(self.logs / "status", words + "\n")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What `work` returns: figures for the manifest (no clock in them), and the rights of a source."""
+
+    stats: Mapping[str, Any]
+    rights: Rights | None = None
+
+
+def artifact_id(
+    kind: Kind, version: int, config: Mapping[str, Any], parents: Sequence[str], files: Sequence[FileEntry]
+) -> str:
+    """The content-derived name of an artifact: the same on any machine."""
+    body = {
+        "kind": kind,
+        "version": version,
+        "config": config,
+        "parents": list(parents),
+        "files": [[entry.path, entry.sha256] for entry in files],
+    }
+    return f"{kind}-{hashlib.sha256(canonical_json(body).encode()).hexdigest()[:12]}"
+
+
+def canonical_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON with sorted keys and Japanese as written."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, indent=indent, default=str)
+
+
+def produce(
+    out: Path,
+    *,
+    kind: Kind,
+    version: int,
+    config: Mapping[str, Any],
+    parents: Sequence[Artifact],
+    work: Callable[[Draft], Finished],
+) -> Artifact:
+    """Make the artifact at `out`, resume it, or find it done.
+
+    Args:
+        out: the directory to make. `NAME.partial` and `NAME.lock` beside it are used on the way.
+        config: the settings that decide the result, as `Settings.identity()` gives them.
+        work: fills `draft.path` and returns the figures. Called again after a kill: it must skip what is done.
+    Raises:
+        ArtifactError: `out` holds something else, or another process is making it now.
+    """
+    out = out.absolute()
+    plan = _plan(kind, version, config, parents)
+    if (done := _already_done(out, plan)) is not None:
+        return done
+    with lock(out):
+        if (done := _already_done(out, plan)) is not None:
+            return done
+        draft = open_draft(out, plan)
+        info = run.start(inputs={p.id: os.path.relpath(p.path, out) for p in parents})
+        finished = work(draft)
+        draft.status("finished")
+        files = tuple(hash_files(draft.path))
+        identity = plan["config"]
+        manifest = Manifest(
+            kind=kind,
+            id=artifact_id(kind, version, identity, plan["parents"], files),
+            stage_version=version,
+            parents=tuple(plan["parents"]),
+            config=identity,
+            files=files,
+            stats=dict(finished.stats),
+            rights=finished.rights,
+            run=run.finish(info),
+        )
+        _publish(draft, manifest, out)
+    log.info("%s finished: %s", out.name, manifest.id)
+    return Artifact(out, manifest)
+
+
+def _plan(kind: Kind, version: int, config: Mapping[str, Any], parents: Sequence[Artifact]) -> dict[str, Any]:
+    return json.loads(  # type: ignore[no-any-return]
+        canonical_json({"kind": kind, "version": version, "config": config, "parents": [p.id for p in parents]})
+    )
+
+
+def open_draft(out: Path, plan: dict[str, Any]) -> Draft:
+    """Create or reopen `NAME.partial/` for this plan."""
+    partial = out.with_name(out.name + ".partial")
+    plan_file = partial / PLAN
+    resumed = plan_file.exists()
+    if resumed:
+        differs = _differences(json.loads(plan_file.read_text(encoding="utf-8")), plan)
+        if differs:
+            raise ArtifactError(
+                f"{partial} was started with other settings ({differs})",
+                hint=f"take another --out, or delete {partial} to start anew",
+            )
+        log.info("resuming %s", partial)
+    else:
+        partial.mkdir(parents=True, exist_ok=True)
+        write_text(plan_file, canonical_json(plan, indent=1))
+    return Draft(partial, resumed, plan["config"], tuple(plan["parents"]))
+
+
+def _publish(draft: Draft, manifest: Manifest, out: Path) -> None:
+    (draft.path / PLAN).unlink()
+    write_text(draft.path / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    for path in sorted(draft.path.rglob("*")):
+        if path.is_file():
+            _sync(path)
+    _sync(draft.path)
+    os.rename(draft.path, out)
+    _sync(out.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _already_done(out: Path, plan: dict[str, Any]) -> Artifact | None:
+    leftover = out.with_name(out.name + ".partial")
+    if not out.exists() and (leftover / MANIFEST).exists():  # killed between manifest and rename
+        os.rename(leftover, out)
+    if not out.exists():
+        return None
+    if not (out / MANIFEST).exists():
+        if out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+            return None
+        raise ArtifactError(f"{out} exists and is no artifact", hint="take another --out; nothing in it was touched")
+    found = open_artifact(out)
+    other = {
+        "kind": found.manifest.kind,
+        "version": found.manifest.stage_version,
+        "config": found.manifest.config,
+        "parents": list(found.manifest.parents),
+    }
+    differs = _differences(json.loads(canonical_json(other)), plan)
+    if differs:
+        raise ArtifactError(
+            f"{out} holds {found.id}, made with other settings ({differs})",
+            hint="take another --out, or delete that folder to make it anew",
+        )
+    log.info("%s: nothing to do, %s is finished", out.name, found.id)
+    return found
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        parts = [
+            _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else key)
+            for key in sorted({*old, *new})
+        ]
+        parts = [part for part in parts if part]
+        return "; ".join(parts[:3]) + (f"; and {len(parts) - 3} more" if len(parts) > 3 else "")
+    return "" if old == new else f"{prefix}: {_short(old)} there, {_short(new)} asked"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
+    """Read a finished artifact.
+
+    Raises:
+        ArtifactError: there is none, it is unfinished, or it is of another kind.
+    """
+    file = path / MANIFEST
+    if not file.exists():
+        if path.with_name(path.name + ".partial").exists():
+            raise ArtifactError(f"{path} is unfinished", hint="run the command that makes it again; it resumes")
+        what = "has no manifest.json" if path.exists() else "does not exist"
+        raise ArtifactError(
+            f"{path} {what}", hint=f"name the folder of a finished {kind or 'artifact'}, made by a jpfm command"
+        )
+    try:
+        manifest = Manifest.model_validate_json(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(
+            f"{file} is not a jpfm manifest: {str(error).splitlines()[0]}",
+            hint="the file was changed or is of a newer version; restore it or build again",
+        ) from error
+    if kind is not None and manifest.kind != kind:
+        raise ArtifactError(f"{path} is a {manifest.kind}, not a {kind}", hint=f"name the folder of a {kind}")
+    return Artifact(path, manifest)
+
+
+def verify(path: Path, *, root: Path | None = None) -> list[str]:
+    """Hash every file again; one sentence for each difference. Empty means intact.
+
+    Args:
+        root: where the files lie when that is not the artifact's own folder (a source names raw files elsewhere).
+    """
+    manifest = open_artifact(path).manifest
+    base = root or path
+    problems = []
+    for entry in manifest.files:
+        file = base / entry.path
+        if not file.is_file():
+            problems.append(f"{entry.path}: missing")
+        elif file.stat().st_size != entry.bytes:
+            problems.append(f"{entry.path}: {file.stat().st_size} bytes, the manifest says {entry.bytes}")
+        elif sha256(file) != entry.sha256:
+            problems.append(f"{entry.path}: content changed (same size, other SHA-256)")
+    again = artifact_id(
+        manifest.kind, manifest.stage_version, manifest.config, manifest.parents, manifest.files
+    )
+    if again != manifest.id:
+        problems.append(f"{MANIFEST}: says {manifest.id}, its content gives {again}")
+    return problems
+
+
+def hash_files(folder: Path) -> Iterator[FileEntry]:
+    """Every content file below an artifact, sorted; logs and nested artifacts left out."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            if path.name != LOGS and not path.is_symlink():
+                yield from (
+                    FileEntry(path=f"{path.name}/{e.path}", bytes=e.bytes, sha256=e.sha256)
+                    for e in ([] if (path / MANIFEST).exists() else hash_files(path))
+                )
+        elif path.name not in (PLAN, MANIFEST):
+            yield FileEntry(path=path.name, bytes=path.stat().st_size, sha256=sha256(path))
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's text at once: a reader sees the old text or the new one, never a part."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    os.replace(temporary, path)
+
+
+def discard(path: Path) -> None:
+    """Remove a scratch file or folder."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def lock(out: Path) -> Iterator[None]:
+    """Hold `NAME.lock`: one process makes one artifact. The kernel frees it when the owner dies.
+
+    Raises:
+        ArtifactError: another process holds it; the message names its host, process and start.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    path = out.with_name(out.name + ".lock")
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or "another process"
+            raise ArtifactError(
+                f"{out} is being made by {owner}", hint="wait for it, or stop that process and run this again"
+            ) from None
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"{path}: this file system has no locks ({error.strerror})",
+                hint="mount it with flock support, or write to another disk",
+            ) from error
+        file.seek(0)
+        if stale := file.read().strip():
+            log.warning("%s: stale lock of %s, which ended without finishing; taking over", path.name, stale)
+        file.truncate(0)
+        file.write(run.owner())
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+            path.unlink(missing_ok=True)

@@ -1,0 +1,80 @@
+"""Run a function over shards: in this process, in local worker processes, or a slice `I/N` of them.
+
+    for result in map_shards(build_one, jobs, workers=2): ...
+
+`function` is a module-level function and each job pickles; results come in the order of the jobs whatever the number
+of workers. Workers are spawned, not forked: pyarrow and numba run threads, and a fork of those can hang.
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import TypeVar
+
+from jpfm.core.errors import EnvironmentProblem, UsageError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Part `index` (from 0) of `count`: the shards one array task takes."""
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def is_whole(self) -> bool:
+        return self.count == 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Slice":
+        """Read `I/N` with 0 <= I < N.
+
+        >>> Slice.parse("2/4")
+        Slice(index=2, count=4)
+        """
+        index, slash, count = text.partition("/")
+        if not slash or not index.isdigit() or not count.isdigit() or int(index) >= int(count):
+            raise UsageError(f"--slice {text}: expected I/N with 0 <= I < N", hint="e.g. --slice 0/4 ... --slice 3/4")
+        return cls(int(index), int(count))
+
+    def take(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs of this slice: every `count`-th one."""
+        return list(jobs[self.index :: self.count])
+
+
+def map_shards(
+    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int = 1
+) -> Iterator[tuple[Job, Result]]:
+    """Yield (job, function(job)) for each job, in order.
+
+    Raises:
+        EnvironmentProblem: a worker process died (out of memory, or killed from outside).
+    """
+    if workers <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            yield job, function(job)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_ignore_interrupt) as pool:
+        futures = [pool.submit(function, job) for job in jobs]
+        try:
+            for job, future in zip(jobs, futures, strict=True):
+                yield job, future.result()
+        except BrokenProcessPool as error:
+            raise EnvironmentProblem(
+                "a worker process ended unexpectedly (killed, or out of memory)",
+                hint="run the same command again, it resumes; if it recurs, use fewer --workers",
+            ) from error
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops the pool

@@ -1,0 +1,80 @@
+"""A recipe: which sources, on what terms, and the steps they pass."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+
+from jpfm.core.config import Settings, place
+from jpfm.core.errors import UsageError
+from jpfm.data.sources import AnySource
+from jpfm.data.steps import AnyStep
+from jpfm.data.steps.base import CorpusStep, Step
+
+PACKAGE = "package:"
+
+
+class Recipe(Settings):
+    """Settings of `jpfm data build`."""
+
+    stage: Literal["data"]
+    name: str
+    root: str = place(".")
+    """Folder that the sources' paths start from, relative to the current folder. `package:` begins a path in jpfm."""
+    sources: Annotated[tuple[AnySource, ...], pydantic.Field(min_length=1)]
+    steps: tuple[AnyStep, ...]
+    slice_bytes: Annotated[int, pydantic.Field(ge=1)] = 8_000_000
+    """Input files are grouped up to this size; one group is one shard and the unit of parallel work and of resume."""
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> "Recipe":
+        names = [source.name for source in self.sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two sources are called '{name}'; ids would clash, rename one")
+        known: set[str] = set()
+        providers = {"num_chars": "characters", "repeated_ngram_share": "repetition"}
+        for position, step in enumerate(self.steps):
+            for column in step.needs:
+                if column not in known:
+                    provider = providers.get(column, "characters")
+                    raise ValueError(
+                        f"steps.{position} ({step.name}) needs column '{column}'; "
+                        f"put `- step: {provider}` before it"
+                    )
+            for column in step.adds:
+                if column in known:
+                    raise ValueError(f"steps.{position} ({step.name}) adds '{column}' a second time; remove one")
+                known.add(column)
+        return self
+
+    @property
+    def root_path(self) -> Path:
+        if self.root.startswith(PACKAGE):
+            return Path(__file__).resolve().parents[1] / self.root.removeprefix(PACKAGE)
+        return Path(self.root)
+
+    def passes(self) -> list[tuple[CorpusStep | None, list[Step]]]:
+        """The steps cut at corpus steps: (the decision applied first, the shard steps that follow)."""
+        parts: list[tuple[CorpusStep | None, list[Step]]] = [(None, [])]
+        for step in self.steps:
+            if isinstance(step, CorpusStep):
+                parts.append((step, []))
+            else:
+                parts[-1][1].append(step)
+        return parts
+
+
+def check_root(recipe: Recipe) -> Path:
+    """The recipe's root folder.
+
+    Raises:
+        UsageError: it does not exist.
+    """
+    root = recipe.root_path
+    if not root.is_dir():
+        raise UsageError(
+            f"recipe '{recipe.name}': its root {root} is no folder",
+            hint="set root=FOLDER on the command line (it is relative to the current folder)",
+        )
+    return root

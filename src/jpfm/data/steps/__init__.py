@@ -1,0 +1,15 @@
+"""The steps a recipe can name. A new one is one file, one line here and one table of tests."""
+
+from typing import Annotated
+
+import pydantic
+
+from jpfm.data.steps.dedup import ExactDuplicates, FrequentLines, NearDuplicates
+from jpfm.data.steps.filters import JapaneseShare, Length, Mojibake, Repetitive, Symbols
+from jpfm.data.steps.text import Characters, MaskPersonalData, Normalize, Repetition, Split
+
+AnyStep = Annotated[
+    Characters | ExactDuplicates | FrequentLines | JapaneseShare | Length | MaskPersonalData | Mojibake
+    | NearDuplicates | Normalize | Repetition | Repetitive | Split | Symbols,
+    pydantic.Field(discriminator="step"),
+]  # fmt: skip

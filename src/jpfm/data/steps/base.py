@@ -1,0 +1,150 @@
+"""The four kinds of step. A step is its settings; which kind it is says when it runs and what it may do.
+
+Mapper changes text, Signal adds columns, Filter compares columns with thresholds, CorpusStep needs all shards.
+Each works on whole record batches.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jpfm.core.config import Settings
+from jpfm.data.document import DROPPED, EDITS, drop_table
+
+
+class Changed(NamedTuple):
+    """A batch after a step, with the rows it dropped and the places it edited."""
+
+    batch: pa.RecordBatch
+    dropped: pa.Table
+    edits: pa.Table
+
+
+NO_DROPS = DROPPED.empty_table()
+NO_EDITS = EDITS.empty_table()
+
+
+class Step(Settings):
+    """What all steps share: the name that picks the class, and the columns a step reads or adds."""
+
+    step: Any
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Columns an earlier signal must have added."""
+    adds: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def name(self) -> str:
+        return str(self.step)
+
+
+class Mapper(Step):
+    """Changes text or adds derived document fields."""
+
+    def map(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Table]:
+        """The changed batch (same rows) and the edits made (schema EDITS)."""
+        raise TypeError(f"{type(self).__name__} does not map")
+
+    def run(self, batch: pa.RecordBatch) -> Changed:
+        changed, edits = self.map(batch)
+        return Changed(changed, NO_DROPS, edits)
+
+
+class Signal(Step):
+    """Adds columns; drops and changes nothing."""
+
+    def measure(self, batch: pa.RecordBatch) -> Mapping[str, pa.Array]:
+        """New columns by name, each as long as the batch."""
+        raise TypeError(f"{type(self).__name__} does not measure")
+
+    def run(self, batch: pa.RecordBatch) -> Changed:
+        for column, values in self.measure(batch).items():
+            batch = batch.append_column(column, values)
+        return Changed(batch, NO_DROPS, NO_EDITS)
+
+
+class Limit(NamedTuple):
+    """One comparison of a filter: drop where `column` is below `minimum` or above `maximum`."""
+
+    column: str
+    reason: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class Filter(Step):
+    """Drops documents whose columns pass a threshold."""
+
+    def limits(self) -> tuple[Limit, ...]:
+        """The comparisons, in the order in which a document is judged; the first that fails names the reason."""
+        raise TypeError(f"{type(self).__name__} has no limits")
+
+    def run(self, batch: pa.RecordBatch) -> Changed:
+        dropped = []
+        for limit in self.limits():
+            column = batch.column(limit.column)
+            for bound, fails in ((limit.minimum, pc.less), (limit.maximum, pc.greater)):
+                if bound is None:
+                    continue
+                mask = fails(batch.column(limit.column), pa.scalar(bound, pa.float64()))
+                rows = pc.indices_nonzero(mask)
+                if len(rows) == 0:
+                    continue
+                values = column.filter(mask).cast(pa.float64()).to_pylist()
+                dropped.append(
+                    drop_table(batch, rows, step=self.name, reason=limit.reason, values=values, threshold=bound)
+                )
+                batch = batch.filter(pc.invert(mask))
+                column = batch.column(limit.column)
+        return Changed(batch, pa.concat_tables(dropped) if dropped else NO_DROPS, NO_EDITS)
+
+
+class CorpusStep(Step):
+    """Needs all documents: sketch each shard, decide over all sketches, then apply the decision to each shard."""
+
+    def sketch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """What `decide` must know of these documents."""
+        raise TypeError(f"{type(self).__name__} does not sketch")
+
+    def decide(self, sketches: list[Path], shards: list[Path]) -> pa.Table:
+        """The decision over all shards, given in corpus order; what it holds is the step's own affair.
+
+        Args:
+            sketches: one Parquet file of `sketch` output a shard.
+            shards: the documents themselves, for steps that verify before they drop.
+        """
+        raise TypeError(f"{type(self).__name__} does not decide")
+
+    def apply(self, batch: pa.RecordBatch, decision: pa.Table) -> Changed:
+        """Drop the documents that the decision names: columns id, reason, value, threshold, detail."""
+        hits = pc.index_in(batch.column("id"), value_set=decision.column("id").combine_chunks())
+        mask = pc.is_valid(hits)
+        rows = pc.indices_nonzero(mask)
+        if len(rows) == 0:
+            return Changed(batch, NO_DROPS, NO_EDITS)
+        verdicts = decision.take(hits.filter(mask))
+        taken = batch.take(rows)
+        count = taken.num_rows
+        dropped = pa.table(
+            [
+                taken.column("id"), taken.column("source"), pa.array([self.name] * count, pa.string()),
+                verdicts.column("reason"), verdicts.column("value"), verdicts.column("threshold"),
+                verdicts.column("detail"), taken.column("text"),
+            ],
+            schema=DROPPED,
+        )  # fmt: skip
+        return Changed(batch.filter(pc.invert(mask)), dropped, NO_EDITS)
+
+
+DECISION = pa.schema(
+    [("id", pa.string()), ("reason", pa.string()), ("value", pa.float64()), ("threshold", pa.float64()),
+     ("detail", pa.string())]
+)  # fmt: skip
+
+
+def set_text(batch: pa.RecordBatch, text: pa.Array) -> pa.RecordBatch:
+    """The batch with another text column."""
+    position = batch.schema.get_field_index("text")
+    return batch.set_column(position, batch.schema.field(position), text)
