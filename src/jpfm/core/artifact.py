@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -88,6 +89,7 @@ class Artifact:
 
     @property
     def id(self) -> str:
+        """The content-derived name."""
         return self.manifest.id
 
 
@@ -103,6 +105,7 @@ class Draft:
 
     @property
     def logs(self) -> Path:
+        """Folder for what carries the clock; kept beside the result, not part of its id."""
         folder = self.path / LOGS
         folder.mkdir(exist_ok=True)
         return folder
@@ -158,15 +161,16 @@ def produce(
         ArtifactError: `out` holds something else, or another process is making it now.
     """
     out = out.absolute()
-    plan = _plan(kind, version, config, parents)
-    if (done := _already_done(out, plan)) is not None:
+    plan = plan_of(kind, version, config, parents)
+    if (done := finished(out, plan)) is not None:
         return done
     with lock(out):
-        if (done := _already_done(out, plan)) is not None:
+        _recover(out)
+        if (done := finished(out, plan)) is not None:
             return done
         draft = open_draft(out, plan)
         info = run.start(inputs={p.id: os.path.relpath(p.path, out) for p in parents})
-        finished = work(draft)
+        result = work(draft)
         draft.status("finished")
         files = tuple(hash_files(draft.path))
         identity = plan["config"]
@@ -177,8 +181,8 @@ def produce(
             parents=tuple(plan["parents"]),
             config=identity,
             files=files,
-            stats=dict(finished.stats),
-            rights=finished.rights,
+            stats=dict(result.stats),
+            rights=result.rights,
             run=run.finish(info),
         )
         _publish(draft, manifest, out)
@@ -186,10 +190,10 @@ def produce(
     return Artifact(out, manifest)
 
 
-def _plan(kind: Kind, version: int, config: Mapping[str, Any], parents: Sequence[Artifact]) -> dict[str, Any]:
-    return json.loads(  # type: ignore[no-any-return]
-        canonical_json({"kind": kind, "version": version, "config": config, "parents": [p.id for p in parents]})
-    )
+def plan_of(kind: Kind, version: int, config: Mapping[str, Any], parents: Sequence[Artifact]) -> dict[str, Any]:
+    """What `NAME.partial/plan.json` says, so that a resume with other settings is refused."""
+    body = {"kind": kind, "version": version, "config": config, "parents": [p.id for p in parents]}
+    return dict(json.loads(canonical_json(body)))
 
 
 def open_draft(out: Path, plan: dict[str, Any]) -> Draft:
@@ -206,20 +210,32 @@ def open_draft(out: Path, plan: dict[str, Any]) -> Draft:
             )
         log.info("resuming %s", partial)
     else:
-        partial.mkdir(parents=True, exist_ok=True)
-        write_text(plan_file, canonical_json(plan, indent=1))
+        draft_logs = partial / LOGS  # array tasks may start at once: each writes its own copy, then renames
+        draft_logs.mkdir(parents=True, exist_ok=True)
+        own = draft_logs / f"plan.{socket.gethostname()}.{os.getpid()}"
+        write_text(own, canonical_json(plan, indent=1))
+        os.replace(own, plan_file)
     return Draft(partial, resumed, plan["config"], tuple(plan["parents"]))
 
 
 def _publish(draft: Draft, manifest: Manifest, out: Path) -> None:
-    (draft.path / PLAN).unlink()
-    write_text(draft.path / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
-    for path in sorted(draft.path.rglob("*")):
-        if path.is_file():
+    for path in sorted(draft.path.rglob("*")):  # everything is on disk before a manifest says so
+        if path.is_file() or path.is_dir():
             _sync(path)
+    write_text(draft.path / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    _sync(draft.path / MANIFEST)
+    (draft.path / PLAN).unlink(missing_ok=True)
     _sync(draft.path)
     os.rename(draft.path, out)
     _sync(out.parent)
+
+
+def _recover(out: Path) -> None:
+    """Finish what a kill between manifest and rename left. Only the holder of the lock may."""
+    leftover = out.with_name(out.name + ".partial")
+    if not out.exists() and (leftover / MANIFEST).exists():
+        (leftover / PLAN).unlink(missing_ok=True)
+        os.rename(leftover, out)
 
 
 def _sync(path: Path) -> None:
@@ -230,10 +246,12 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _already_done(out: Path, plan: dict[str, Any]) -> Artifact | None:
-    leftover = out.with_name(out.name + ".partial")
-    if not out.exists() and (leftover / MANIFEST).exists():  # killed between manifest and rename
-        os.rename(leftover, out)
+def finished(out: Path, plan: dict[str, Any]) -> Artifact | None:
+    """The artifact at `out` where it is done, None where there is none yet.
+
+    Raises:
+        ArtifactError: `out` holds something else.
+    """
     if not out.exists():
         return None
     if not (out / MANIFEST).exists():
@@ -317,9 +335,7 @@ def verify(path: Path, *, root: Path | None = None) -> list[str]:
             problems.append(f"{entry.path}: {file.stat().st_size} bytes, the manifest says {entry.bytes}")
         elif sha256(file) != entry.sha256:
             problems.append(f"{entry.path}: content changed (same size, other SHA-256)")
-    again = artifact_id(
-        manifest.kind, manifest.stage_version, manifest.config, manifest.parents, manifest.files
-    )
+    again = artifact_id(manifest.kind, manifest.stage_version, manifest.config, manifest.parents, manifest.files)
     if again != manifest.id:
         problems.append(f"{MANIFEST}: says {manifest.id}, its content gives {again}")
     return problems
@@ -372,6 +388,8 @@ def lock(out: Path) -> Iterator[None]:
     with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not (path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())):
+                raise BlockingIOError  # its owner finished and removed it between our open and our lock
         except BlockingIOError:
             file.seek(0)
             owner = file.read().strip() or "another process"

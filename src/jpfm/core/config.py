@@ -13,6 +13,7 @@ Validation runs in pydantic's strict JSON mode: no string becomes a number in si
 import dataclasses
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -121,8 +122,8 @@ def apply_overrides(root: Node, overrides: Sequence[str]) -> Node:
         key, equals, value_text = text.partition("=")
         if not equals or not re.fullmatch(r"[\w-]+(\.[\w-]+)*", key):
             raise UsageError(f"override '{text}' is not of the form field.name=value", hint="e.g. train.steps=100")
-        value = _with_origin(yaml12.parse(value_text, COMMAND_LINE), COMMAND_LINE) if value_text.strip() else None
-        root = _set(root, key.split("."), value or Node(None if not value_text else value_text, COMMAND_LINE), key)
+        value = yaml12.parse(value_text, COMMAND_LINE) if value_text.strip() else Node(value_text or None, COMMAND_LINE)
+        root = _set(root, key.split("."), _with_origin(value, COMMAND_LINE), key)
     return root
 
 
@@ -253,7 +254,11 @@ def _explain(root: Node, model: type[Settings], detail: Any) -> str:
         return f"{origin}: {dotted}: unknown field{_did_you_mean(parts[-1], fields)}"
     if kind == "missing":
         return f"{origin}: {dotted}: this field is required"
-    found = "" if isinstance(detail["input"], (dict, list)) else f", found {json.dumps(detail['input'], ensure_ascii=False, default=str)}"
+    found = (
+        ""
+        if isinstance(detail["input"], (dict, list))
+        else f", found {json.dumps(detail['input'], ensure_ascii=False, default=str)}"
+    )
     choices = re.findall(r"'([^']*)'", str(context.get("expected", context.get("expected_tags", ""))))
     guess = _did_you_mean(str(detail["input"] if kind == "literal_error" else context.get("tag", "")), choices)
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected").rstrip(".")
@@ -305,17 +310,19 @@ def _step(schema: dict[str, Any], here: Any, part: str | int) -> tuple[Any, bool
     return {}, False
 
 
-_PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # line ends for YAML, or not allowed in it
 
 
 def _scalar_text(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value) and isinstance(yaml12.scalar(value), str):
         return value
     if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            return ".nan" if value != value else (".inf" if value > 0 else "-.inf")
+        if not math.isfinite(value):
+            return ".nan" if math.isnan(value) else (".inf" if value > 0 else "-.inf")
         return repr(value)
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def _emit(value: Any, prefix: str, depth: int, origins: dict[str, str], lines: list[str]) -> None:
@@ -331,5 +338,9 @@ def _emit(value: Any, prefix: str, depth: int, origins: dict[str, str], lines: l
             lines.append(f"{pad}{label}")
             _emit(child, dotted, depth + 1, origins, lines)
         else:
-            text = _scalar_text(child) if not isinstance(child, (dict, list)) else ("{}" if isinstance(child, dict) else "[]")
+            text = (
+                _scalar_text(child)
+                if not isinstance(child, (dict, list))
+                else ("{}" if isinstance(child, dict) else "[]")
+            )
             lines.append(f"{pad}{label} {text}  # {origins.get(dotted, DEFAULT)}")

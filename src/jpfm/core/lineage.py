@@ -1,6 +1,6 @@
 """Where an artifact comes from: the graph of manifests below a folder, and its view as a tree.
 
-    print(why(Path("out/scores")))
+print(why(Path("out/scores")))
 """
 
 from collections.abc import Iterator
@@ -68,13 +68,11 @@ def why(path: Path, *, max_files: int = 5) -> str:
     """The tree from an artifact back to raw files with their licences, as text."""
     lines: list[str] = []
     seen: set[str] = set()
-    _draw(open_artifact(path), "", "", lines, seen, max_files)
+    _draw(open_artifact(path), "", "", lines=lines, seen=seen, max_files=max_files)
     return "\n".join(lines)
 
 
-def _draw(
-    node: Artifact | str, first: str, rest: str, lines: list[str], seen: set[str], max_files: int
-) -> None:
+def _draw(node: Artifact | str, first: str, rest: str, *, lines: list[str], seen: set[str], max_files: int) -> None:
     if isinstance(node, str):
         lines.append(f"{first}{node}  (not found here)")
         return
@@ -94,7 +92,8 @@ def _draw(
     children = parents(node)
     for position, child in enumerate(children):
         last = position == len(children) - 1
-        _draw(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "), lines, seen, max_files)
+        first, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
+        _draw(child, rest + first, rest + below, lines=lines, seen=seen, max_files=max_files)
 
 
 def _describe(artifact: Artifact) -> str:

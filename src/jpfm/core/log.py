@@ -22,7 +22,8 @@ LINE_EVERY_SECONDS = 10.0
 class Bar(Protocol):
     """A running display of one loop."""
 
-    def advance(self, amount: float = 1, **facts: object) -> None: ...
+    def advance(self, amount: float = 1, **facts: object) -> None:
+        """Say that `amount` more units are done, and figures worth showing."""
 
 
 def setup(*, verbose: bool = False, quiet: bool = False) -> None:
@@ -41,6 +42,7 @@ class Events:
         self.path = path
 
     def write(self, event: str, **facts: Any) -> None:
+        """Append one event."""
         line = json.dumps({"time": round(time.time(), 3), "event": event, **facts}, ensure_ascii=False, sort_keys=True)
         with self.path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(line + "\n")

@@ -49,6 +49,8 @@ class RunInfo(pydantic.BaseModel):
 
 @dataclass(frozen=True)
 class Started:
+    """The clock, time stamp and energy counter when a stage began."""
+
     clock: float
     stamp: str
     energy: float | None
@@ -61,10 +63,12 @@ def owner() -> str:
 
 
 def start(inputs: dict[str, str]) -> Started:
+    """Begin to measure a stage."""
     return Started(time.perf_counter(), _stamp(), _energy(), inputs)
 
 
 def finish(started: Started) -> RunInfo:
+    """What the stage took, on which machine, with which versions."""
     seconds = time.perf_counter() - started.clock
     energy = _energy()
     machine = hardware()

@@ -7,7 +7,9 @@ of workers. Workers are spawned, not forked: pyarrow and numba run threads, and 
 """
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +31,7 @@ class Slice:
 
     @property
     def is_whole(self) -> bool:
+        """True when this slice is all of the work."""
         return self.count == 1
 
     @classmethod
@@ -39,7 +42,7 @@ class Slice:
         Slice(index=2, count=4)
         """
         index, slash, count = text.partition("/")
-        if not slash or not index.isdigit() or not count.isdigit() or int(index) >= int(count):
+        if not slash or not index.isdecimal() or not count.isdecimal() or int(index) >= int(count):
             raise UsageError(f"--slice {text}: expected I/N with 0 <= I < N", hint="e.g. --slice 0/4 ... --slice 3/4")
         return cls(int(index), int(count))
 
@@ -61,7 +64,7 @@ def map_shards(
             yield job, function(job)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_ignore_interrupt) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_begin_worker) as pool:
         futures = [pool.submit(function, job) for job in jobs]
         try:
             for job, future in zip(jobs, futures, strict=True):
@@ -76,5 +79,14 @@ def map_shards(
                 future.cancel()
 
 
-def _ignore_interrupt() -> None:
+def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops the pool
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """After kill -9 of the parent a pool's workers would wait for ever, and write beside the process that resumes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

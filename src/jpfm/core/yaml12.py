@@ -74,7 +74,16 @@ def parse(text: str, name: str, *, first_line: int = 1) -> Node:
         UsageError: bad syntax, a duplicate key, a tag, a merge key, or a document that aliases blow up.
     """
     try:
+        for token in yaml.scan(text, Loader=yaml.BaseLoader):
+            if isinstance(token, yaml.TagToken):
+                where = f"{name}:{token.start_mark.line + first_line}"
+                raise UsageError(f"{where}: tags (!name) are not read", hint="write the plain value; quote a string")
         root = yaml.compose(text, Loader=yaml.BaseLoader)
+        return Node({}, f"{name}:{first_line}") if root is None else _Converter(name, first_line).convert(root)
+    except RecursionError as error:
+        raise UsageError(
+            f"{name}: values nested too deep, or an alias inside itself", hint="write a flatter file"
+        ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + first_line if mark else first_line
@@ -83,9 +92,6 @@ def parse(text: str, name: str, *, first_line: int = 1) -> Node:
         ) from error
     except yaml.YAMLError as error:
         raise UsageError(f"{name}: not valid YAML: {error}", hint="save the file as plain UTF-8 text") from error
-    if root is None:
-        return Node({}, f"{name}:{first_line}")
-    return _Converter(name, first_line).convert(root)
 
 
 class _Converter:
@@ -103,7 +109,10 @@ class _Converter:
         if isinstance(node, yaml.ScalarNode):
             if node.style is not None:
                 return Node(node.value, origin)
-            return Node(scalar(node.value), origin)
+            try:
+                return Node(scalar(node.value), origin)
+            except ValueError as error:  # Python reads integers of at most 4300 digits
+                raise self.fail(node, "a number of too many digits", "quote it if it is a string") from error
         if isinstance(node, yaml.SequenceNode):
             return Node([self.convert(child) for child in node.value], origin)
         children: dict[str, Node] = {}
@@ -112,7 +121,7 @@ class _Converter:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise self.fail(key_node, "a key must be one word", "quote the key or write it on one line")
             key = key_node.value
-            if key == "<<":
+            if key == "<<" and key_node.style is None:
                 raise self.fail(key_node, "merge keys (<<) are not YAML 1.2", "use `extends: FILE`")
             if key in children:
                 raise self.fail(key_node, f"key '{key}' is written twice (first at {lines[key]})", "keep one of them")

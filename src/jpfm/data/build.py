@@ -24,7 +24,6 @@ import pyarrow.parquet as pq
 from jpfm.core import artifact as artifacts
 from jpfm.core import run
 from jpfm.core.artifact import Artifact, Draft, FileEntry, Finished, Manifest
-
 from jpfm.core.errors import DataError, UsageError
 from jpfm.core.log import Events, log, progress
 from jpfm.core.shards import Slice, map_shards
@@ -36,6 +35,7 @@ from jpfm.data.steps.base import CorpusStep
 VERSION = 1
 _BATCH_CHARS = 4_000_000
 _BATCH_DOCUMENTS = 4096
+_WORTH_A_PROCESS = 4_000_000  # bytes of input; starting workers takes longer than less than this
 
 
 @dataclass(frozen=True)
@@ -127,24 +127,24 @@ def build(
     identity = recipe.identity() | {"limit_docs": limit_docs}
     places = [Artifact(out / "sources" / recipe.sources[i].name, m) for i, m in enumerate(sources)]
     if part is not None and not part.is_whole:
-        _build_slice(recipe, out, identity, places, shards, part, workers, limit_docs)
+        asked = artifacts.plan_of("corpus", VERSION, identity, places)
+        _build_slice(recipe, out, asked, shards, part=part, workers=workers, limit_docs=limit_docs)
         return None
 
     def work(draft: Draft) -> Finished:
-        return _work(draft, recipe, shards, sources, workers, limit_docs)
+        return _work(draft, recipe, shards, sources, workers=workers, limit_docs=limit_docs)
 
     return artifacts.produce(out, kind="corpus", version=VERSION, config=identity, parents=places, work=work)
 
 
 def _build_slice(
-    recipe: Recipe, out: Path, identity: dict[str, Any], parents: list[Artifact], shards: list[Shard], part: Slice,
-    workers: int, limit_docs: int | None,
+    recipe: Recipe, out: Path, plan: dict[str, Any], shards: list[Shard],
+    *, part: Slice, workers: int, limit_docs: int | None,
 ) -> None:  # fmt: skip
-    if (out / artifacts.MANIFEST).exists():
-        log.info("%s: nothing to do, it is finished", out.name)
+    if artifacts.finished(out, plan) is not None:
         return
-    draft = artifacts.open_draft(out, artifacts._plan("corpus", VERSION, identity, parents))
-    jobs = _jobs(recipe, shards, 0, draft.path / "work", len(recipe.passes()) == 1, limit_docs)
+    draft = artifacts.open_draft(out, plan)
+    jobs = _jobs(recipe, shards, 0, draft.path / "work", final=len(recipe.passes()) == 1, limit_docs=limit_docs)
     _run_pass(part.take(jobs), workers, f"slice {part.index}/{part.count}")
     done = sum(_counts_file(job).exists() for job in jobs)
     log.info("slice %d/%d done; %d of %d shards are ready. Finish with the same command without --slice",
@@ -152,34 +152,39 @@ def _build_slice(
 
 
 def _jobs(
-    recipe: Recipe, shards: list[Shard], number: int, work: Path, final: bool, limit_docs: int | None
+    recipe: Recipe, shards: list[Shard], number: int, work: Path, *, final: bool, limit_docs: int | None
 ) -> list[Job]:
     return [Job(recipe, number, shard, str(work), final, limit_docs) for shard in shards]
 
 
 def _run_pass(jobs: list[Job], workers: int, label: str) -> None:
     todo = [job for job in jobs if not _counts_file(job).exists()]
-    with progress(label, total=sum(job.shard.bytes for job in todo) / 1e6, unit="MB") as bar:
+    size = sum(job.shard.bytes for job in todo)
+    if size < _WORTH_A_PROCESS:
+        workers = 1
+    with progress(label, total=size / 1e6, unit="MB") as bar:
         for job, kept in map_shards(run_shard, todo, workers=workers):
             bar.advance(job.shard.bytes / 1e6, shard=job.shard.name, kept=kept)
 
 
 def _work(
-    draft: Draft, recipe: Recipe, shards: list[Shard], sources: list[Manifest], workers: int, limit_docs: int | None
+    draft: Draft, recipe: Recipe, shards: list[Shard], sources: list[Manifest], *, workers: int, limit_docs: int | None
 ) -> Finished:
     work = draft.path / "work"
     events = Events(draft.logs / "events.jsonl")
     passes = recipe.passes()
+    every: list[list[Job]] = []
     for number, (decision, steps) in enumerate(passes):
         final = number == len(passes) - 1
-        jobs = _jobs(recipe, shards, number, work, final, limit_docs)
+        jobs = _jobs(recipe, shards, number, work, final=final, limit_docs=limit_docs)
         if decision is not None:
             _decide(decision, jobs, number)
         label = f"pass {number + 1}/{len(passes)}"
         draft.status(f"{label}: {', '.join(step.name for step in steps) or 'apply ' + str(decision and decision.name)}")
         _run_pass(jobs, workers, label)
         events.write("pass finished", number=number + 1, of=len(passes))
-    counts = _total([_jobs(recipe, shards, n, work, n == len(passes) - 1, limit_docs) for n in range(len(passes))])
+        every.append(jobs)
+    counts = _total(every)
     _collect(draft.path, passes, shards, recipe, work)
     for source, manifest in zip(recipe.sources, sources, strict=True):
         folder = draft.path / "sources" / source.name
@@ -222,7 +227,7 @@ def run_shard(job: Job) -> int:
     _write(quarantine_table(quarantined, source), work / "quarantined" / f"{job.shard.name}.parquet")
     if following is not None:
         _write(pa.concat_tables(tables["sketch"]), work / "sketch" / f"{job.shard.name}.parquet")
-    counts = _count(job, source, read, documents, tables, quarantined)
+    counts = _count(source, read, documents, tables, quarantined)
     artifacts.write_text(_counts_file(job), json.dumps(counts, sort_keys=True, ensure_ascii=False))
     return documents.num_rows
 
@@ -234,14 +239,12 @@ def _record(changed: Any, tables: dict[str, list[pa.Table]]) -> pa.RecordBatch:
 
 
 def _count(
-    job: Job, source: str, read: int, documents: pa.Table, tables: dict[str, list[pa.Table]], bad: list[Quarantined]
+    source: str, read: int, documents: pa.Table, tables: dict[str, list[pa.Table]], bad: list[Quarantined]
 ) -> dict[str, Any]:
     dropped: Counter[str] = Counter()
     edits: Counter[str] = Counter()
     for table in tables["dropped"]:
-        dropped.update(
-            f"{s}:{r}" for s, r in zip(table["step"].to_pylist(), table["reason"].to_pylist(), strict=True)
-        )
+        dropped.update(f"{s}:{r}" for s, r in zip(table["step"].to_pylist(), table["reason"].to_pylist(), strict=True))
     for table in tables["edits"]:
         edits.update(f"{s}:{k}" for s, k in zip(table["step"].to_pylist(), table["kind"].to_pylist(), strict=True))
     encodings = Counter(documents["encoding"].to_pylist())

@@ -68,8 +68,13 @@ def to_batch(documents: Sequence[Document], source: str, licence: str) -> pa.Rec
         columns["url"].append(document.url)
         columns["licence"].append(document.licence or licence)
         columns["encoding"].append(document.encoding)
-        columns["meta"].append(json.dumps(document.meta, ensure_ascii=False, sort_keys=True))
+        columns["meta"].append(_json(document.meta))
     return pa.record_batch([pa.array(columns[name], pa.string()) for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _json(meta: dict[str, Any]) -> str:
+    text = json.dumps(meta, ensure_ascii=False, sort_keys=True, default=str)  # Parquet has dates and decimals
+    return text.encode("utf-8", "backslashreplace").decode()  # a lone surrogate goes back to its JSON escape
 
 
 def quarantine_table(rows: Iterable[Quarantined], source: str) -> pa.Table:

@@ -39,8 +39,7 @@ class Recipe(Settings):
                 if column not in known:
                     provider = providers.get(column, "characters")
                     raise ValueError(
-                        f"steps.{position} ({step.name}) needs column '{column}'; "
-                        f"put `- step: {provider}` before it"
+                        f"steps.{position} ({step.name}) needs column '{column}'; put `- step: {provider}` before it"
                     )
             for column in step.adds:
                 if column in known:
@@ -50,6 +49,7 @@ class Recipe(Settings):
 
     @property
     def root_path(self) -> Path:
+        """The root as a path on this machine."""
         if self.root.startswith(PACKAGE):
             return Path(__file__).resolve().parents[1] / self.root.removeprefix(PACKAGE)
         return Path(self.root)

@@ -10,6 +10,7 @@ EUC-JP bytes read as Shift_JIS become half-width kana.
 """
 
 import codecs
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +32,12 @@ _LABELS = {
 _CANDIDATES = ("cp932", "euc_jp", "euc_jis_2004")
 # the same byte pair reads as another character in CP932 than in JIS; one form from here on
 _CP932_FORMS = str.maketrans("～∥－￠￡￢", "〜‖−¢£¬")
+_ESCAPE = re.compile(rb"(\x1b\$[@B]|\x1b\([BJI])")
 _MIN_PLAUSIBLE = 0.6
+
+
+class UnreadableText(DataError):
+    """Bytes that are no text in any encoding a Japanese file may have."""
 
 
 class Decoded(NamedTuple):
@@ -53,16 +59,17 @@ def decode(data: bytes, declared: str | None = None) -> Decoded:
     Args:
         declared: a charset label found with the document; used when it decodes and looks plausible.
     Raises:
-        DataError: no candidate gives plausible text.
+        UnreadableText: no candidate gives plausible text.
     """
     for mark, codec in _BOMS:
         if data.startswith(mark):
             return _strict(data, codec)
     if b"\x1b$" in data or b"\x1b(" in data:
-        try:
-            return Decoded(data.decode("iso2022_jp_2004"), "iso2022_jp_2004", 1.0)
-        except UnicodeDecodeError:
-            pass  # an escape byte alone proves nothing
+        for codec, read in (("iso2022_jp_2004", _iso2022_standard), ("cp50221", _iso2022_windows)):
+            try:
+                return Decoded(read(data), codec, 1.0)
+            except UnicodeDecodeError:
+                pass  # an escape byte alone proves nothing
     try:
         return Decoded(data.decode("utf-8"), "utf-8", 1.0)
     except UnicodeDecodeError:
@@ -78,18 +85,43 @@ def decode(data: bytes, declared: str | None = None) -> Decoded:
         if best is None or score > best.confidence:
             best = Decoded(text.translate(_CP932_FORMS) if codec == "cp932" else text, codec, min(score, 1.0))
     if best is None or best.confidence < _MIN_PLAUSIBLE:
-        raise DataError(
+        raise UnreadableText(
             "no Japanese encoding reads these bytes as text",
             hint="tried UTF-8, ISO-2022-JP, CP932, EUC-JP; is it a binary file?",
         )
     return best
 
 
+def _iso2022_standard(data: bytes) -> str:
+    return data.decode("iso2022_jp_2004")
+
+
+def _iso2022_windows(data: bytes) -> str:
+    """ISO-2022-JP as Windows mailers write it, with ① ㈱ Ⅲ (CP50221). Python has no such codec, but CP932 the cells."""
+    parts = _ESCAPE.split(data)
+    text = [parts[0].decode("ascii")]
+    for escape, chunk in zip(parts[1::2], parts[2::2], strict=True):
+        if escape in (b"\x1b$B", b"\x1b$@"):
+            text.append(b"".join(map(_cp932_cell, chunk[::2], chunk[1::2])).decode("cp932").translate(_CP932_FORMS))
+        elif escape == b"\x1b(I":
+            text.append(bytes(byte | 0x80 for byte in chunk).decode("cp932"))
+        else:
+            text.append(chunk.decode("ascii"))
+    return "".join(text)
+
+
+def _cp932_cell(row: int, cell: int) -> bytes:
+    lead = (row - 0x21 >> 1) + 0x81
+    lead += 0x40 if lead > 0x9F else 0
+    trail = cell + 0x7E if row % 2 == 0 else cell + (0x1F if cell < 0x60 else 0x20)
+    return bytes((lead, trail)) if lead < 0x100 and trail < 0x100 else b"\xff"
+
+
 def _strict(data: bytes, codec: str) -> Decoded:
     try:
         return Decoded(data.decode(codec), codec.removesuffix("-sig"), 1.0)
     except UnicodeDecodeError as error:
-        raise DataError(
+        raise UnreadableText(
             f"begins as {codec} but byte {error.start} is not", hint="the file is cut off or was joined from two"
         ) from error
 

@@ -83,10 +83,10 @@ def _class_of(point):  # type: ignore[no-untyped-def]
         return PUNCTUATION
     if 0x3041 <= point <= 0x309F:
         return HIRAGANA
-    if 0x30A1 <= point <= 0x30FF and point != 0x30FB or 0xFF66 <= point <= 0xFF9F:
+    if (0x30A1 <= point <= 0x30FF and point != 0x30FB) or 0xFF66 <= point <= 0xFF9F:
         return KATAKANA
     if (
-        0x4E00 <= point <= 0x9FFF
+        0x4E00 <= point <= 0x9FFF  # noqa: PLR1714  (numba makes jumps of comparisons, a loop of a set)
         or 0x3400 <= point <= 0x4DBF
         or 0x20000 <= point <= 0x3FFFF
         or 0xF900 <= point <= 0xFAFF
@@ -100,7 +100,7 @@ def _class_of(point):  # type: ignore[no-untyped-def]
         return DIGITS
     if 0xFF21 <= point <= 0xFF5A or 0x00C0 <= point <= 0x024F:
         return LATIN
-    if point == 0x3000 or point == 0xA0:
+    if point == 0x3000 or point == 0xA0:  # noqa: PLR1714
         return SPACES
     return PUNCTUATION
 
@@ -119,7 +119,7 @@ def _count(offsets, data, out):  # type: ignore[no-untyped-def]
                 out[row, LINES] += 1
             # UTF-8 read as CP932 (縺 繧 繝 譁 蜷, half-width kana), as Latin-1 (ã â æ, C1), and U+FFFD
             elif (
-                point == 0xFFFD or point == 0x7E3A or point == 0x7E67 or point == 0x7E5D or point == 0x8B41
+                point == 0xFFFD or point == 0x7E3A or point == 0x7E67 or point == 0x7E5D or point == 0x8B41  # noqa: PLR1714
                 or point == 0x8737 or 0xFF61 <= point <= 0xFF9F
                 or point == 0xE3 or point == 0xE2 or point == 0xE6 or 0x80 <= point < 0xA0
             ):  # fmt: skip
@@ -176,7 +176,7 @@ def _ngram_hashes(data, start, end, size, out):  # type: ignore[no-untyped-def]
     filled, count, position = 0, 0, start
     while position < end:
         point, position = _next_point(data, position)
-        if point == 0x20 or point == 0x3000 or 0x09 <= point <= 0x0D:
+        if point == 0x20 or point == 0x3000 or 0x09 <= point <= 0x0D:  # noqa: PLR1714
             continue
         window[filled % size] = np.uint64(point)
         filled += 1
@@ -227,7 +227,7 @@ def repeated_ngram_share(column: pa.Array, *, size: int = 10) -> npt.NDArray[np.
 
 
 @_jit
-def _minhash(offsets, data, size, multipliers, increments, out):  # type: ignore[no-untyped-def]
+def _minhash(offsets, data, size, multipliers, increments, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     longest = 1
     for row in range(out.shape[0]):
         longest = max(longest, offsets[row + 1] - offsets[row])
@@ -268,7 +268,7 @@ def _unique_ngrams(offsets, data, row, size):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _jaccard(offsets, data, left, right, size, out):  # type: ignore[no-untyped-def]
+def _jaccard(offsets, data, left, right, size, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     for pair in range(out.shape[0]):
         first = _unique_ngrams(offsets, data, left[pair], size)
         second = _unique_ngrams(offsets, data, right[pair], size)

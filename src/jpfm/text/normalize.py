@@ -10,10 +10,14 @@ import pyarrow.compute as pc
 
 _FULL_ALNUM = {chr(c): chr(c - 0xFEE0) for r in ("０９", "ＡＺ", "ａｚ") for c in range(ord(r[0]), ord(r[1]) + 1)}
 _HALF = "ｦｧｨｩｪｫｬｭｮｯｰｱｲｳｴｵｶｷｸｹｺｻｼｽｾｿﾀﾁﾂﾃﾄﾅﾆﾇﾈﾉﾊﾋﾌﾍﾎﾏﾐﾑﾒﾓﾔﾕﾖﾗﾘﾙﾚﾛﾜﾝ｡｢｣､･"
-_FULL = "ヲァィゥェォャュョッーアイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン。「」、・"
+_FULL = (
+    "ヲァィゥェォャュョッーアイウエオカキクケコサシスセソタチツテト"
+    "ナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン。「」、・"
+)
 _HALF_KANA = dict(zip(_HALF, _FULL, strict=True))
 _VOICED = {
-    half + "ﾞ": full for half, full in zip("ｶｷｸｹｺｻｼｽｾｿﾀﾁﾂﾃﾄﾊﾋﾌﾍﾎｳ", "ガギグゲゴザジズゼゾダヂヅデドバビブベボヴ", strict=True)
+    half + "ﾞ": full
+    for half, full in zip("ｶｷｸｹｺｻｼｽｾｿﾀﾁﾂﾃﾄﾊﾋﾌﾍﾎｳ", "ガギグゲゴザジズゼゾダヂヅデドバビブベボヴ", strict=True)
 } | {half + "ﾟ": full for half, full in zip("ﾊﾋﾌﾍﾎ", "パピプペポ", strict=True)}
 _TABLE: dict[str, str] = {
     **_VOICED,
@@ -32,7 +36,10 @@ _TABLE: dict[str, str] = {
     "\u2581": "_",  # SentencePiece's own space mark; kept apart from a real space
 }
 # zero-width and bidi controls, BOM inside text, soft hyphen; variation selectors and ZWJ (emoji) stay
-_INVISIBLE = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+_INVISIBLE = (
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f"
+    r"\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+)
 
 
 def normalize(column: pa.Array) -> pa.Array:

@@ -139,11 +139,19 @@ class TokenOrder:
                 last.append(min(stop, int(ends[document])))
         seen = table.take(pa.array(documents))
         seen = seen.add_column(0, "slot", pa.array(slots, pa.int64()))
-        return seen.append_column("first", pa.array(first, pa.int64())).append_column("last", pa.array(last, pa.int64()))
+        return seen.append_column("first", pa.array(first, pa.int64())).append_column(
+            "last", pa.array(last, pa.int64())
+        )
 
 
 def positions(inputs: npt.NDArray[np.uint32], eos: int) -> npt.NDArray[np.int64]:
-    """Position of each token within its document's part of the row: 0 at the row start and after each EOS.
+    """Position of each token within its document's part of the row: 0 at the row start and at each EOS.
+
+    The EOS that ends a document is read as the first token of the next one, so that a document always begins with EOS
+    at position 0: prompts at evaluation begin the same way, and no further token is spent.
+
+    >>> positions(np.array([[7, 7, 2, 8, 8, 2, 9]], dtype=np.uint32), eos=2).tolist()
+    [[0, 1, 0, 1, 2, 0, 1]]
 
     Args:
         inputs: token ids, shape (rows, seq_len).
@@ -151,6 +159,5 @@ def positions(inputs: npt.NDArray[np.uint32], eos: int) -> npt.NDArray[np.int64]
         Same shape, int64. transformers keeps documents apart where positions fall back to 0.
     """
     count = np.arange(inputs.shape[1])
-    starts = np.zeros(inputs.shape, dtype=np.int64)
-    starts[:, 1:] = np.where(inputs[:, :-1] == eos, count[1:], 0)
+    starts = np.where(inputs == eos, count, 0)
     return count - np.maximum.accumulate(starts, axis=1)

@@ -5,8 +5,8 @@
     store.tokens[1000:1010], store.documents
 
 `train.bin` is the token ids of all documents one after the other, each ended by EOS, uint16 below 65,500 pieces and
-int32 above (Megatron has no uint32). `train.idx` is MMIDIDX version 1. `docs.parquet` holds one row a document: ordinal,
-id, source, licence, start and length in tokens.
+int32 above (Megatron has no uint32). `train.idx` is MMIDIDX version 1. `docs.parquet` holds one row a document:
+ordinal, id, source, licence, start and length in tokens.
 """
 
 import itertools
@@ -183,8 +183,10 @@ class TokenStore:
 
     @property
     def vocab_size(self) -> int:
+        """Pieces of the tokenizer that made the ids."""
         return int(self.artifact.manifest.stats["vocab_size"])
 
     @property
     def eos(self) -> int:
+        """Id that ends each document."""
         return int(self.artifact.manifest.stats["eos"])

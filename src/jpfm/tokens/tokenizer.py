@@ -7,8 +7,8 @@ Training text is cut at UniDic word boundaries by fugashi, so that no piece span
 morphological analyser. Numbers split into digits, unknown characters into bytes, a line end is one piece of its own.
 
 Piece scores are rounded to 1/256. SentencePiece adds scores in 32-bit floats and transformers in 64-bit ones; with
-multiples of 1/256 both sums are exact, so that ties (……, ーーー) fall the same way. `train` checks the ids on every line
-of the corpus and refuses to finish where one differs.
+multiples of 1/256 both sums are exact, so that ties (……, ーーー) fall the same way. `train` checks the ids on every
+line of the corpus and refuses to finish where one differs.
 """
 
 import io
@@ -47,7 +47,7 @@ class TokenizerConfig(Settings):
     """Folder of a corpus artifact."""
     vocab_size: Annotated[int, pydantic.Field(ge=400, le=1_000_000)] = 32_000
     """Pieces, with 4 special tokens, 256 bytes and the line end."""
-    character_coverage: Annotated[float, pydantic.Field(gt=0.9, le=1)] = 0.9995
+    character_coverage: Annotated[float, pydantic.Field(ge=0.98, le=1)] = 0.9995
     """Share of characters that get a piece; the rest is spelled in bytes."""
     morphemes: bool = True
     """Cut training text at UniDic word boundaries."""
@@ -116,8 +116,9 @@ def _train_model(config: TokenizerConfig, corpus: Artifact) -> bytes:
         nonlocal chars
         with progress("tokenizer text", total=corpus.manifest.stats["total"]["chars"] / 1e6, unit="M chars") as bar:
             for line in _morpheme_cuts(lines) if config.morphemes else lines:
-                chars += len(line)
-                bar.advance(len(line) / 1e6)
+                here = len(line) - line.count(_CUT)
+                chars += here
+                bar.advance(here / 1e6)
                 yield line
 
     model = io.BytesIO()
@@ -148,7 +149,7 @@ def _train_model(config: TokenizerConfig, corpus: Artifact) -> bytes:
             **options,
         )  # fmt: skip
     except RuntimeError as error:
-        reason = str(error).split("] ")[-1].strip()
+        reason = str(error).rpartition("] ")[2].strip() or str(error)
         raise DataError(
             f"SentencePiece cannot train {config.vocab_size} pieces on {chars:,} characters: {reason}",
             hint="set a smaller vocab_size, or give it more text",
@@ -168,9 +169,7 @@ def export(model: bytes, folder: Path, extra_tokens: tuple[str, ...]) -> None:
         models.Unigram([(piece.piece, piece.score) for piece in proto.pieces], unk_id=UNK, byte_fallback=True)
     )
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIALS])
     tokenizer.add_tokens([AddedToken(NEWLINE, special=False, normalized=False)])
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in extra_tokens])
@@ -231,4 +230,3 @@ def _compare(folder: Path, corpus: Artifact) -> dict[str, Any]:
         "byte_token_share": round(byte_tokens / max(tokens, 1), 6),
         "pieces_used": len(used),
     }
-

@@ -1,10 +1,12 @@
 """Aozora Bunko text: ruby, notes, gaiji, the header block and the colophon.
 
-`我輩《わがはい》は｜山毛欅《ぶな》［＃「ぶな」に傍点］` becomes `我輩は山毛欅`. A gaiji note that names a JIS X 0213 cell or a
-code point becomes that character; one that does not becomes 〓 and is counted in `meta`. Old spelling stays as written.
+`我輩《わがはい》は｜山毛欅《ぶな》［＃「ぶな」に傍点］` becomes `我輩は山毛欅`.
+A gaiji note that names a JIS X 0213 cell or a code point becomes that character; one that does not becomes 〓 and is
+counted in `meta`. Old spelling stays as written.
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -34,6 +36,7 @@ class AozoraSource(Source):
     """Keep readings in full-width parentheses after the word instead of dropping them."""
 
     def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
+        """One work a file."""
         decoded = decode(member.data)
         lines = decoded.text.replace("\r\n", "\n").split("\n")
         title = lines[0].strip()
@@ -71,7 +74,8 @@ def gaiji(note: str) -> str:
     ('熕', '噯', '〓')
     """
     if point := _POINT.search(note):
-        return chr(int(point.group(1), 16))
+        number = int(point.group(1), 16)
+        return chr(number) if number < 0xD800 or 0xE000 <= number <= sys.maxunicode else MISSING
     if cell := _CELL.search(note):
         plane, row, column = map(int, cell.groups())
         lead = b"\x8f" if plane == 2 else b""

@@ -13,11 +13,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import zstandard
 
 MAX_MEMBER_BYTES = 1 << 30
+_ZSTD_READ = 4096  # bytes; a bomb unpacks at most 128 KiB of each 4
 _BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, zstandard.ZstdError)
 
 
@@ -62,10 +63,38 @@ def _decompress(raw: IO[bytes], suffix: str) -> IO[bytes]:
     if suffix in (".gz", ".tgz"):
         return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
     if suffix == ".bz2":
-        return bz2.BZ2File(raw)  # type: ignore[return-value]
+        return bz2.BZ2File(raw)
     if suffix == ".xz":
-        return lzma.LZMAFile(raw)  # type: ignore[return-value]
-    return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        return lzma.LZMAFile(raw)
+    return io.BufferedReader(_Zstd(raw), 1 << 17)
+
+
+class _Zstd(io.RawIOBase):
+    """Zstandard frames one after the other. zstandard's own reader takes a file cut inside a frame for a whole one."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._frame: Any = None
+        self._packed = self._plain = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        while not self._plain:
+            self._packed = self._packed or self._raw.read(_ZSTD_READ)
+            if not self._packed:
+                if self._frame is not None and not self._frame.eof:
+                    raise EOFError("the last Zstandard frame is cut off")
+                return 0
+            if self._frame is None or self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            self._plain = self._frame.decompress(self._packed)
+            self._packed = self._frame.unused_data
+        taken = self._plain[: len(target)]
+        target[: len(taken)] = taken
+        self._plain = self._plain[len(taken) :]
+        return len(taken)
 
 
 def _read(raw: IO[bytes], name: str) -> Member:
@@ -79,7 +108,18 @@ def _tar(raw: IO[bytes], name: str) -> Iterator[Member]:
     with tarfile.open(fileobj=raw, mode="r|") as archive:
         for entry in archive:
             if entry.isfile() and (stream := archive.extractfile(entry)) is not None:
-                yield _read(stream, f"{name}/{entry.name}")
+                yield _read(stream, f"{name}/{_tar_name(entry.name)}")
+
+
+def _tar_name(name: str) -> str:
+    """Tar names are bytes; those that are no UTF-8 reach us with lone surrogates, and no id may hold one."""
+    raw = name.encode("utf-8", "surrogateescape")
+    for codec in ("utf-8", "cp932", "euc_jp"):
+        try:
+            return raw.decode(codec)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def _zip(raw: IO[bytes], name: str) -> Iterator[Member]:

@@ -11,6 +11,7 @@ from jpfm.core.config import Settings
 from jpfm.core.errors import DataError, JpfmError
 from jpfm.data.document import Document, Quarantined
 from jpfm.data.sources.archive import Member, members
+from jpfm.text.decode import UnreadableText
 
 Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
@@ -59,7 +60,8 @@ class Source(Settings):
                 yield Quarantined(identity, self.error_kind(error), f"{error.message} ({error.hint})")
 
     def error_kind(self, error: JpfmError) -> str:
-        return "decode" if "encoding" in error.message else "format"
+        """The name under which an unreadable file is counted."""
+        return "decode" if isinstance(error, UnreadableText) else "format"
 
     def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
         """Turn one member's bytes into documents."""

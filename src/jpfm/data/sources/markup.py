@@ -17,8 +17,11 @@ from jpfm.text.decode import decode
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_-]+)""", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"""^<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9_-]+)""")
 # readings go before extraction: the extractor would keep the reading and lose the word
-_READINGS = re.compile(r"<rp\b[^>]*>.*?</rp>|<rt\b[^>]*>.*?</rt>|<rtc\b[^>]*>.*?</rtc>", re.IGNORECASE | re.DOTALL)
-_RUBY_TAGS = re.compile(r"</?(?:ruby|rb)\b[^>]*>", re.IGNORECASE)
+# (their end tags may be left out)
+_READINGS = re.compile(
+    r"<(rt|rp|rtc)\b[^>]*>.*?(?:</\1\s*>|(?=<(?:rb|rt|rp|rtc)\b|</ruby\b))", re.IGNORECASE | re.DOTALL
+)
+_RUBY_TAGS = re.compile(r"</?(?:ruby|rb|rtc)\b[^>]*>", re.IGNORECASE)
 
 
 class HtmlSource(Source):
@@ -27,6 +30,7 @@ class HtmlSource(Source):
     format: Literal["html"]
 
     def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
+        """One page a file."""
         declared = _CHARSET.search(member.data[:4096]) or _XML_ENCODING.search(member.data[:200])
         decoded = decode(member.data, declared.group(1).decode("ascii") if declared else None)
         page = _RUBY_TAGS.sub("", _READINGS.sub("", decoded.text))
@@ -54,6 +58,7 @@ class LawXmlSource(Source):
     format: Literal["law_xml"]
 
     def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
+        """One law a file."""
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
         try:
             root = etree.fromstring(member.data, parser)
@@ -74,7 +79,7 @@ class LawXmlSource(Source):
 def _content(element: etree._Element | None) -> str:
     if element is None:
         return ""
-    return re.sub(r"\s*\n\s*", "", "".join(element.itertext())).strip()
+    return re.sub(r"\s*\n\s*", "", "".join(map(str, element.itertext()))).strip()
 
 
 def _law_lines(element: etree._Element) -> Iterator[str]:
@@ -122,5 +127,3 @@ def _item(item: etree._Element, level: int) -> Iterator[str]:
     yield f"{title}　{_content(item.find(f'{name}Sentence'))}".strip("　")
     for child in item.findall(f"Subitem{level}"):
         yield from _item(child, level + 1)
-
-

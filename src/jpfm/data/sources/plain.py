@@ -15,7 +15,7 @@ from jpfm.core.errors import DataError
 from jpfm.data.document import Document, Quarantined
 from jpfm.data.sources.archive import Member
 from jpfm.data.sources.base import Source
-from jpfm.text.decode import decode
+from jpfm.text.decode import UnreadableText, decode
 
 
 class TextSource(Source):
@@ -24,6 +24,7 @@ class TextSource(Source):
     format: Literal["text"]
 
     def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
+        """One document a file."""
         decoded = decode(member.data)
         title = decoded.text.lstrip().split("\n", 1)[0].strip()[:200]
         yield Document(identity, decoded.text, title=title, encoding=decoded.encoding)
@@ -40,6 +41,7 @@ class _Record(Source):
     """Further fields to keep in the `meta` column."""
 
     def to_document(self, record: Any, identity: str, encoding: str) -> Document | Quarantined:
+        """A record as a document, or why it is none."""
         if not isinstance(record, dict):
             return Quarantined(identity, "format", f"expected an object, found {type(record).__name__}")
         text = record.get(self.text_field)
@@ -69,23 +71,43 @@ def _text(record: dict[str, Any], field: str | None) -> str:
     return value if isinstance(value, str) and _encodable(value) else ""
 
 
+def _lines(data: bytes) -> Iterator[tuple[str | UnreadableText, str]]:
+    """Each line and its encoding; a file that does not decode as a whole is decoded line by line."""
+    try:
+        decoded = decode(data)
+    except UnreadableText:
+        for raw in data.split(b"\n"):
+            try:
+                decoded = decode(raw)
+            except UnreadableText as error:
+                yield error, ""
+            else:
+                yield decoded.text, decoded.encoding
+        return
+    for line in decoded.text.split("\n"):
+        yield line, decoded.encoding
+
+
 class JsonlSource(_Record):
     """JSON Lines: a line is a document. A broken line is quarantined and the next one read."""
 
     format: Literal["jsonl"]
 
     def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
-        decoded = decode(member.data)
-        for number, line in enumerate(decoded.text.split("\n"), start=1):
+        """One document a line; its number is part of the id."""
+        for number, (line, encoding) in enumerate(_lines(member.data), start=1):
+            where = f"{identity}#{number}"
+            if isinstance(line, UnreadableText):
+                yield Quarantined(where, self.error_kind(line), f"line {number}: {line.message} ({line.hint})")
+                continue
             if not line.strip():
                 continue
-            where = f"{identity}#{number}"
             try:
                 record = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 yield Quarantined(where, "format", f"line {number} is not JSON: {error}")
                 continue
-            yield self.to_document(record, where, decoded.encoding)
+            yield self.to_document(record, where, encoding)
 
 
 class JsonSource(_Record):
@@ -96,10 +118,11 @@ class JsonSource(_Record):
     """Field of the top object that holds the list; null when the file is the list itself."""
 
     def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
+        """One document a record of the list."""
         decoded = decode(member.data)
         try:
             records = json.loads(decoded.text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"not JSON: {error}", hint="is it JSON Lines? then use format: jsonl") from error
         if self.records_field is not None and isinstance(records, dict):
             records = records.get(self.records_field)
@@ -115,6 +138,7 @@ class ParquetSource(_Record):
     format: Literal["parquet"]
 
     def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
+        """One document a row."""
         try:
             file = pq.ParquetFile(io.BytesIO(member.data))
         except (pa.ArrowException, OSError) as error:
@@ -127,10 +151,13 @@ class ParquetSource(_Record):
         wanted = (self.text_field, self.title_field, self.url_field, *self.meta_fields)
         columns = [name for name in dict.fromkeys(wanted) if name is not None]
         number = 0
-        for batch in file.iter_batches(batch_size=1024, columns=columns):
-            for record in batch.to_pylist():
-                yield self.to_document(record, f"{identity}#{number}", "utf-8")
-                number += 1
+        try:
+            for batch in file.iter_batches(batch_size=1024, columns=columns):
+                for record in batch.to_pylist():
+                    yield self.to_document(record, f"{identity}#{number}", "utf-8")
+                    number += 1
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise DataError(f"damaged after row {number}: {error}", hint="fetch the file again") from error
 
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
@@ -144,6 +171,7 @@ class MarkdownSource(Source):
     format: Literal["markdown"]
 
     def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
+        """One document a file; its first heading is the title."""
         decoded = decode(member.data)
         text = decoded.text.replace("\r\n", "\n")
         meta: dict[str, Any] = {}
@@ -152,7 +180,9 @@ class MarkdownSource(Source):
             text = text[front.end() :]
         tokens = _MARKDOWN.parse(text)
         plain = "\n\n".join(block for block in _blocks(tokens) if block.strip())
-        title = next((t.content for t, before in zip(tokens[1:], tokens, strict=False) if before.type == "heading_open"), "")
+        title = next(
+            (t.content for t, before in zip(tokens[1:], tokens, strict=False) if before.type == "heading_open"), ""
+        )
         yield Document(identity, plain, title=_TAG.sub("", title), encoding=decoded.encoding, meta=meta)
 
 

@@ -37,6 +37,7 @@ class Step(Settings):
 
     @property
     def name(self) -> str:
+        """The word that stands in the recipe."""
         return str(self.step)
 
 
@@ -48,6 +49,7 @@ class Mapper(Step):
         raise TypeError(f"{type(self).__name__} does not map")
 
     def run(self, batch: pa.RecordBatch) -> Changed:
+        """Map a batch."""
         changed, edits = self.map(batch)
         return Changed(changed, NO_DROPS, edits)
 
@@ -60,6 +62,7 @@ class Signal(Step):
         raise TypeError(f"{type(self).__name__} does not measure")
 
     def run(self, batch: pa.RecordBatch) -> Changed:
+        """Append the measured columns."""
         for column, values in self.measure(batch).items():
             batch = batch.append_column(column, values)
         return Changed(batch, NO_DROPS, NO_EDITS)
@@ -82,6 +85,7 @@ class Filter(Step):
         raise TypeError(f"{type(self).__name__} has no limits")
 
     def run(self, batch: pa.RecordBatch) -> Changed:
+        """Apply the limits one after the other."""
         dropped = []
         for limit in self.limits():
             column = batch.column(limit.column)

@@ -1,5 +1,6 @@
 """Corpus steps: exact duplicates, near duplicates, and lines that stand in many documents of one source."""
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,13 +23,15 @@ class ExactDuplicates(CorpusStep):
     step: Literal["exact_duplicates"]
 
     def sketch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """128-bit hash of each text."""
         offsets, data = kernels.buffers(batch.column("text"))
-        view = memoryview(data)
+        view = memoryview(data)  # type: ignore[arg-type]
         digest = xxhash.xxh3_128_digest
         keys = [digest(view[offsets[row] : offsets[row + 1]]) for row in range(batch.num_rows)]
         return pa.record_batch([batch.column("id"), pa.array(keys, pa.binary(16))], names=["id", "key"])
 
     def decide(self, sketches: list[Path], shards: list[Path]) -> pa.Table:
+        """Every row after the first of its hash."""
         if not sketches:
             return DECISION.empty_table()
         rows = pl.concat([pl.read_parquet(path) for path in sketches])
@@ -60,6 +63,7 @@ class NearDuplicates(CorpusStep):
     """Documents of similarity s become candidates with probability 1 - (1 - s^rows_per_band)^bands."""
 
     def sketch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """MinHash signature, cut into bands."""
         signature = kernels.minhash(batch.column("text"), num_hashes=self.bands * self.rows_per_band)
         packed = np.ascontiguousarray(signature.reshape(batch.num_rows, self.bands, self.rows_per_band))
         names = [f"band_{band:02d}" for band in range(self.bands)]
@@ -73,6 +77,7 @@ class NearDuplicates(CorpusStep):
         return pa.record_batch([batch.column("id"), *columns], names=["id", *names])
 
     def decide(self, sketches: list[Path], shards: list[Path]) -> pa.Table:
+        """Every row of a cluster of confirmed pairs after its first."""
         if not sketches:
             return DECISION.empty_table()
         rows = pl.concat([pl.read_parquet(path) for path in sketches]).with_row_index("row")
@@ -82,7 +87,7 @@ class NearDuplicates(CorpusStep):
                 rows.group_by(f"band_{band:02d}").agg(pl.col("row").sort()).filter(pl.col("row").list.len() > 1)["row"]
             )
             for group in groups.to_list():  # neighbours in a bucket; verified edges join the rest of the bucket
-                pairs.update(zip(group, group[1:], strict=False))
+                pairs.update(itertools.pairwise(group))
                 pairs.update((group[0], other) for other in group[1:])
         if not pairs:
             return DECISION.empty_table()
@@ -93,9 +98,7 @@ class NearDuplicates(CorpusStep):
         similarity = kernels.jaccard(text, np.ascontiguousarray(left), np.ascontiguousarray(right))
         return self._clusters(rows["id"], ordered, similarity)
 
-    def _clusters(
-        self, ids: pl.Series, pairs: npt.NDArray[np.int64], similarity: npt.NDArray[np.float64]
-    ) -> pa.Table:
+    def _clusters(self, ids: pl.Series, pairs: npt.NDArray[np.int64], similarity: npt.NDArray[np.float64]) -> pa.Table:
         root: dict[int, int] = {}
 
         def find(row: int) -> int:
@@ -151,6 +154,7 @@ class FrequentLines(CorpusStep):
         return frame.with_columns(line=pl.col("text").str.split("\n")).explode("line").select("id", "source", "line")
 
     def sketch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """In how many documents of the batch each line stands; the empty line counts the documents."""
         frame = pl.DataFrame(pl.from_arrow(batch.select(["id", "source", "text"])))
         totals = frame.group_by("source").len("documents")
         counts = (
@@ -166,11 +170,14 @@ class FrequentLines(CorpusStep):
         everything = totals.with_columns(line=pl.lit(""), count=pl.col("documents")).select(counts.columns)
         table = pl.concat([counts.cast({"count": pl.Int64, "documents": pl.Int64}),
                            everything.cast({"count": pl.Int64, "documents": pl.Int64})]).to_arrow()  # fmt: skip
-        schema = pa.schema([("source", pa.string()), ("line", pa.string()), ("count", pa.int64()), ("documents", pa.int64())])
+        schema = pa.schema(
+            [("source", pa.string()), ("line", pa.string()), ("count", pa.int64()), ("documents", pa.int64())]
+        )
         batches = table.cast(schema).combine_chunks().to_batches()
         return batches[0] if batches else schema.empty_table().to_batches(max_chunksize=1)[0]
 
     def decide(self, sketches: list[Path], shards: list[Path]) -> pa.Table:
+        """The lines that are boilerplate, by source."""
         empty = pa.schema([("source", pa.string()), ("line", pa.string())]).empty_table()
         if not sketches:
             return empty
@@ -188,6 +195,7 @@ class FrequentLines(CorpusStep):
         return frequent.select("source", "line").to_arrow().cast(empty.schema)
 
     def apply(self, batch: pa.RecordBatch, decision: pa.Table) -> Changed:
+        """Take the boilerplate lines out of each text; every cut is an edit."""
         if decision.num_rows == 0 or batch.num_rows == 0:
             return Changed(batch, NO_DROPS, NO_EDITS)
         frame = pl.DataFrame(pl.from_arrow(batch.select(["id", "source", "text"]))).with_row_index("row")

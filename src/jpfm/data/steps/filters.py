@@ -18,6 +18,7 @@ class JapaneseShare(Filter):
     needs = ("japanese_share", "kana_share")
 
     def limits(self) -> tuple[Limit, ...]:
+        """Share of Japanese letters, then of kana."""
         return (
             Limit("japanese_share", "not_japanese", minimum=self.minimum),
             Limit("kana_share", "too_little_kana", minimum=self.minimum_kana),
@@ -33,6 +34,7 @@ class Length(Filter):
     needs = ("num_chars",)
 
     def limits(self) -> tuple[Limit, ...]:
+        """Too short, then too long."""
         longest = None if self.maximum_chars is None else float(self.maximum_chars)
         return (
             Limit("num_chars", "too_short", minimum=float(self.minimum_chars)),
@@ -48,6 +50,7 @@ class Mojibake(Filter):
     needs = ("mojibake_share",)
 
     def limits(self) -> tuple[Limit, ...]:
+        """Share of mojibake."""
         return (Limit("mojibake_share", "mojibake", maximum=self.maximum),)
 
 
@@ -59,6 +62,7 @@ class Repetitive(Filter):
     needs = ("repeated_ngram_share",)
 
     def limits(self) -> tuple[Limit, ...]:
+        """Share of repeated n-grams."""
         return (Limit("repeated_ngram_share", "repetitive", maximum=self.maximum),)
 
 
@@ -70,4 +74,5 @@ class Symbols(Filter):
     needs = ("symbol_share",)
 
     def limits(self) -> tuple[Limit, ...]:
+        """Share of digits and punctuation."""
         return (Limit("symbol_share", "mostly_symbols", maximum=self.maximum),)

@@ -22,6 +22,7 @@ class Normalize(Mapper):
     step: Literal["normalize"]
 
     def map(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Table]:
+        """Every text normalised."""
         return set_text(batch, normalize(batch.column("text"))), NO_EDITS
 
 
@@ -32,6 +33,7 @@ class Characters(Signal):
     adds = ("num_chars", "num_lines", "japanese_share", "kana_share", "mojibake_share", "symbol_share")
 
     def measure(self, batch: pa.RecordBatch) -> Mapping[str, pa.Array]:
+        """Counts, and shares of visible characters or of letters."""
         counts = kernels.count_characters(batch.column("text"))
         of = {name: counts[:, index] for index, name in enumerate(CLASSES)}
         visible = np.maximum(of["chars"] - of["spaces"], 1)
@@ -55,10 +57,9 @@ class Repetition(Signal):
     adds = ("repeated_ngram_share",)
 
     def measure(self, batch: pa.RecordBatch) -> Mapping[str, pa.Array]:
+        """The share, 0 to 1."""
         return {
-            "repeated_ngram_share": pa.array(
-                kernels.repeated_ngram_share(batch.column("text"), size=self.ngram_chars)
-            )
+            "repeated_ngram_share": pa.array(kernels.repeated_ngram_share(batch.column("text"), size=self.ngram_chars))
         }
 
 
@@ -75,6 +76,7 @@ class Split(Mapper):
     adds = ("split",)
 
     def map(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Table]:
+        """The batch with the column `split`."""
         draws = kernels.hash_rows(batch.column("text"), seed=self.seed) >> np.uint64(11)
         chosen = draws.astype(np.float64) / 2.0**53 < self.held_out_share
         chosen &= batch.column("num_chars").to_numpy(zero_copy_only=False) <= self.max_held_out_chars
@@ -87,7 +89,8 @@ PII_CLASSES: dict[str, str] = {
     "credit_card": r"[2-6]\d{3}(?:[- ]\d{4}){3}|[2-6]\d{15}",
     "my_number": r"\d{4}[- ]?\d{4}[- ]?\d{4}",
     "phone": r"(?:\(?0[5789]0\)?[-− ]?\d{4}[-− ]?\d{4}|\(?0\d{1,4}\)?[-− ]\d{1,4}[-− ]\d{4}|0120[-− ]\d{3}[-− ]\d{3})",
-    "postal_address": r"〒\s?\d{3}[-−]\d{4}(?:\s?[^\s、。()（）「」]{4,40}?\d{1,4}(?:[-−番丁号地目の]+\d{0,4})*(?:号|番地)?)?",
+    "postal_address": r"〒\s?\d{3}[-−]\d{4}"
+    r"(?:\s?[^\s、。()（）「」]{4,40}?\d{1,4}(?:[-−番丁号地目の]+\d{0,4})*(?:号|番地)?)?",
 }
 _TAGS = {"email": "<メールアドレス>", "credit_card": "<カード番号>", "my_number": "<個人番号>", "phone": "<電話番号>",
          "postal_address": "<住所>"}  # fmt: skip
@@ -107,8 +110,9 @@ def my_number_is_valid(digits: str) -> bool:
     >>> my_number_is_valid("123456789018"), my_number_is_valid("123456789012")
     (True, False)
 
-    Source: 行政手続における特定の個人を識別するための番号の利用等に関する法律の規定による通知カード及び個人番号カード並びに情報提供
-    ネットワークシステムによる特定個人情報の提供等に関する省令 (平成26年総務省令第85号) 第5条.
+    Source: 行政手続における特定の個人を識別するための番号の利用等に関する法律の規定による通知カード及び
+    個人番号カード並びに情報提供ネットワークシステムによる特定個人情報の提供等に関する省令
+    (平成26年総務省令第85号) 第5条.
     """
     total = 0
     for n in range(1, 12):
@@ -144,6 +148,7 @@ class MaskPersonalData(Mapper):
     )  # fmt: skip
 
     def map(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Table]:
+        """The batch with tags for personal data."""
         text = batch.column("text")
         candidates = pc.indices_nonzero(pc.match_substring_regex(text, _MAYBE)).to_pylist()
         edits: list[dict[str, object]] = []

@@ -1,0 +1,49 @@
+"""What `--dry-run` says a stage would do. Nothing is written."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jpfm.core import artifact as artifacts
+
+_REACHED_SHARE = 0.4  # of the matrix-product rate; small models on a CPU measured 0.35 to 0.5
+
+
+def data(recipe: Any) -> Iterator[str]:
+    """Files, bytes, shards and passes of a recipe."""
+    from jpfm.data.build import plan
+
+    shards = plan(recipe)
+    for position, source in enumerate(recipe.sources):
+        own = [shard for shard in shards if shard.source == position]
+        files, size = sum(len(shard.files) for shard in own), sum(shard.bytes for shard in own)
+        yield f"source {source.name}: {files:,} files, {size / 1e6:,.1f} MB, {len(own)} shards, {source.rights.licence}"
+    for number, (decision, steps) in enumerate(recipe.passes(), start=1):
+        names = ", ".join([*([f"apply {decision.name}"] if decision else []), *(step.name for step in steps)])
+        yield f"pass {number}: {names}"
+
+
+def train(config: Any) -> Iterator[str]:
+    """Parameters, tokens, memory and hours of a training run."""
+    import torch
+
+    from jpfm.launch.doctor import matmul_rate
+    from jpfm.model.spec import estimate
+
+    vocab = _vocab(config)
+    cost = estimate(config.model.to_transformers(vocab or 32_000, config.seq_len), config.seq_len)
+    tokens = config.steps * config.batch_tokens
+    if vocab is None:
+        yield "vocabulary taken as 32,000: no tokens artifact is named yet"
+    yield f"model: {cost.parameters:,} parameters, {cost.training_bytes / 1e9:.2f} GB for weights, gradients, optimizer"
+    yield f"training: {config.steps:,} steps of {config.batch_tokens:,} tokens, {tokens:,} in all"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rate = matmul_rate(device, torch.bfloat16 if device == "cuda" else torch.float32) * _REACHED_SHARE
+    hours = cost.flops_per_token * tokens / rate / 3600
+    yield f"about {hours:.2f} hours on one {device} at {_REACHED_SHARE:.0%} of its matrix-product rate just measured"
+
+
+def _vocab(config: Any) -> int | None:
+    if config.tokens is None:
+        return None
+    return int(artifacts.open_artifact(Path(config.tokens), "tokens").manifest.stats["vocab_size"])

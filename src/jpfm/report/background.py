@@ -1,0 +1,163 @@
+"""What lies behind scores: the checkpoint that was scored, the corpora it was trained on, their sources and terms.
+
+    behind = background(scores_artifact, notices)
+    behind.checkpoint, behind.corpora
+
+A model from outside has no checkpoint here, and a moved folder may hide a parent: both are said, neither is an error.
+So this walks `lineage.parents`, which names what it cannot find; `lineage.ancestors` stops at the first gap.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jpfm.core import lineage
+from jpfm.core.artifact import LOGS, Artifact
+from jpfm.core.errors import ArtifactError
+from jpfm.report.plots import in_step_order
+from jpfm.report.scores import Words, notice
+
+
+@dataclass(frozen=True)
+class Background:
+    """The known ancestors of one scores artifact."""
+
+    checkpoint: Artifact | None
+    corpora: tuple[Artifact, ...]
+    tree: str | None
+    """The lineage as text; None where it could not be read."""
+
+    @property
+    def metrics(self) -> Path | None:
+        """The training log of the checkpoint, if it was kept."""
+        if self.checkpoint is None:
+            return None
+        file = self.checkpoint.path / LOGS / "metrics.jsonl"
+        return file if file.is_file() else None
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """One source of a corpus: its terms and its counts."""
+
+    name: str
+    licence: str | None
+    attribution: str
+    url: str
+    counts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CountRow:
+    """One reason, error or edit: documents or places in total and by source."""
+
+    key: str
+    total: int
+    by_source: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CorpusView:
+    """A corpus as the page shows it."""
+
+    id: str
+    name: str
+    models: tuple[int, ...]
+    """Numbers of the models trained on it."""
+    sources: tuple[SourceRow, ...]
+    total: Mapping[str, Any]
+    steps: tuple[str, ...]
+    dropped: tuple[CountRow, ...]
+    quarantined: tuple[CountRow, ...]
+    edits: tuple[CountRow, ...]
+    stats: Mapping[str, Any]
+
+
+def background(scores: Artifact, notices: list[Words]) -> Background:
+    """Find what is behind these scores; what cannot be found is said."""
+    try:
+        found = _walk(scores, notices)
+        tree = lineage.why(scores.path)
+    except ArtifactError as error:
+        notice(
+            notices,
+            f"{scores.id}：系譜をたどれません。隣接するフォルダーに壊れた成果物があります。詳細はログを参照してください。",
+            f"{scores.id}: its lineage cannot be read, an artifact beside it is broken; the log says which.",
+            error,
+        )
+        return Background(None, (), None)
+    checkpoint = next((artifact for artifact in found if artifact.manifest.kind == "checkpoint"), None)
+    corpora = tuple(artifact for artifact in found if artifact.manifest.kind == "corpus")
+    return Background(checkpoint, corpora, tree)
+
+
+def _walk(scores: Artifact, notices: list[Words]) -> list[Artifact]:
+    """The ancestors that are here, nearest first."""
+    found: dict[str, Artifact] = {}
+    lost: dict[str, None] = {}
+    queue = [scores]
+    while queue:
+        current = queue.pop(0)
+        if current.id in found:
+            continue
+        found[current.id] = current
+        for parent in lineage.parents(current):
+            if isinstance(parent, str):
+                lost[parent] = None
+            else:
+                queue.append(parent)
+    if lost:
+        notice(
+            notices,
+            f"{scores.id}：親の成果物が見つかりません（{'、'.join(lost)}）。",
+            f"{scores.id}: parents are not beside it nor where they were ({', '.join(lost)}).",
+        )
+    return list(found.values())
+
+
+def corpus_view(corpus: Artifact, models: Sequence[int], notices: list[Words]) -> CorpusView | None:
+    """Arrange a corpus's counts; None, and a notice, where its manifest has none."""
+    stats = corpus.manifest.stats
+    if not isinstance(stats.get("total"), dict) or not isinstance(stats.get("sources"), dict):
+        notice(
+            notices,
+            f"{corpus.id}：文書数の記録がないため、データの節を表示できません。",
+            f"{corpus.id}: its manifest holds no document counts; its data is not shown.",
+        )
+        return None
+    config = corpus.manifest.config
+    steps = tuple(
+        str(step["step"]) for step in config.get("steps") or [] if isinstance(step, dict) and "step" in step
+    )
+    rights = {
+        str(parent.manifest.config.get("name", parent.path.name)): parent.manifest.rights
+        for parent in lineage.parents(corpus)
+        if not isinstance(parent, str)
+    }
+    sources = []
+    for name, counts in stats["sources"].items():
+        terms = rights.get(name)
+        if terms is None:
+            sources.append(SourceRow(name, None, "", "", counts))
+        else:
+            sources.append(SourceRow(name, terms.licence, terms.attribution, terms.url, counts))
+    rows = {
+        group: tuple(
+            CountRow(key, stats["total"][group][key], tuple(row.counts.get(group, {}).get(key, 0) for row in sources))
+            for key in in_step_order(stats["total"].get(group, {}), steps)
+        )
+        for group in ("dropped", "quarantined", "edits")
+    }
+    return CorpusView(
+        id=corpus.id,
+        name=str(config.get("name", corpus.id)),
+        models=tuple(models),
+        sources=tuple(sources),
+        total=stats["total"],
+        steps=steps,
+        dropped=rows["dropped"],
+        quarantined=rows["quarantined"],
+        edits=rows["edits"],
+        stats=stats,
+    )
