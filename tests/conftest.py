@@ -3,9 +3,14 @@
 Everything is real: the package's own text, the functions a user's command calls, real files in pytest's folders.
 """
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+# several test processes share the cores: more threads than cores wait for each other in spinning barriers
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import hypothesis
 import pytest
@@ -14,6 +19,9 @@ from jpfm.core import config
 from jpfm.core.artifact import Artifact
 from jpfm.data.build import build
 from jpfm.data.recipe import Recipe
+
+if TYPE_CHECKING:
+    from jpfm.train.config import TrainConfig
 
 hypothesis.settings.register_profile(
     "jpfm", deadline=None, max_examples=60, derandomize=True, database=None, print_blob=True
@@ -118,4 +126,25 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
     yield resize
     if folder.is_mount():
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tokens: Artifact) -> Artifact:
+    """A model of 0.5 M parameters after 12 steps: enough to load, score and compare."""
+    from jpfm.train.loop import train
+
+    return train(tiny_training(tokens), tokens.path.parent / "model")
+
+
+def tiny_training(tokens: Artifact, **changes: object) -> "TrainConfig":
+    """Settings of a run of seconds over a tokens artifact."""
+    from jpfm.train.config import TrainConfig
+
+    settings: dict[str, object] = {
+        "stage": "train", "name": "tiny", "tokens": str(tokens.path),
+        "model": {"size": "1M", "hidden_size": 64, "num_layers": 2, "intermediate_size": 160},
+        "seq_len": 128, "batch_tokens": 1024, "micro_batch_rows": 4, "steps": 12, "learning_rate": 3e-3,
+        "schedule": {"warmup_steps": 3, "decay_steps": 4}, "precision": "fp32", "save_every_steps": 4,
+    }  # fmt: skip
+    return TrainConfig.model_validate(settings | changes)

@@ -60,7 +60,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("a: \x00\n", "f.yaml", "not valid YAML"),
         ("a: " + "9" * 5000 + "\n", "f.yaml:1", "too many digits"),
         ("a: &x [*x]\n", "f.yaml", "nested too deep"),
-        ("a: " + "[" * 5000 + "\n", "f.yaml", "nested too deep"),
+        ("a: " + "[" * 700 + "\n", "f.yaml", "nested too deep"),
         (BOMB, "f.yaml:", "more than 100000 values"),
     ],
 )
@@ -77,4 +77,5 @@ def test_any_text_is_a_value_or_one_clear_error(text: str) -> None:
     try:
         parse(text, "f.yaml").plain()
     except UsageError as error:
-        assert error.message.startswith("f.yaml")
+        named = error.message.startswith("f.yaml")
+        assert named

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Optional
 
 import typer
 
@@ -20,7 +20,6 @@ def build(
     workers: Workers = None,
     part: Annotated[Optional[str], typer.Option("--slice", metavar="I/N", help="Build only this part; for array jobs.")] = None,  # noqa: UP045
     limit_docs: Annotated[Optional[int], typer.Option(min=1, help="Documents to read of each shard, for a trial.")] = None,  # noqa: UP045
-    engine: Annotated[Literal["local"], typer.Option(help="Where shards run.")] = "local",
     dry_run: Dry = False,
 ) -> None:
     """Run a recipe: raw files to a corpus. Run the same line again to resume."""

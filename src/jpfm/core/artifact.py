@@ -13,14 +13,12 @@ directories that are artifacts of their own (they hold a manifest) are kept but 
 Refused: a database of runs beside the files; it drifts from them.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +26,8 @@ from typing import Any, Literal
 import pydantic
 
 from jpfm.core import run
-from jpfm.core.errors import ArtifactError, EnvironmentProblem
+from jpfm.core.errors import ArtifactError
+from jpfm.core.lock import lock
 from jpfm.core.log import log
 from jpfm.core.run import RunInfo
 
@@ -277,6 +276,9 @@ def finished(out: Path, plan: dict[str, Any]) -> Artifact | None:
 
 
 def _differences(old: Any, new: Any, prefix: str = "") -> str:
+    """The first places where two plans differ, in words."""
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        old, new = ({str(n): item for n, item in enumerate(items)} for items in (old, new))
     if isinstance(old, dict) and isinstance(new, dict):
         parts = [
             _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else key)
@@ -374,41 +376,3 @@ def discard(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def lock(out: Path) -> Iterator[None]:
-    """Hold `NAME.lock`: one process makes one artifact. The kernel frees it when the owner dies.
-
-    Raises:
-        ArtifactError: another process holds it; the message names its host, process and start.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    path = out.with_name(out.name + ".lock")
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not (path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())):
-                raise BlockingIOError  # its owner finished and removed it between our open and our lock
-        except BlockingIOError:
-            file.seek(0)
-            owner = file.read().strip() or "another process"
-            raise ArtifactError(
-                f"{out} is being made by {owner}", hint="wait for it, or stop that process and run this again"
-            ) from None
-        except OSError as error:
-            raise EnvironmentProblem(
-                f"{path}: this file system has no locks ({error.strerror})",
-                hint="mount it with flock support, or write to another disk",
-            ) from error
-        file.seek(0)
-        if stale := file.read().strip():
-            log.warning("%s: stale lock of %s, which ended without finishing; taking over", path.name, stale)
-        file.truncate(0)
-        file.write(run.owner())
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
-            path.unlink(missing_ok=True)

@@ -103,7 +103,8 @@ def validate(root: Node, model: type[T]) -> Loaded[T]:
     try:
         config = model.model_validate_json(json.dumps(root.plain()), strict=True)
     except pydantic.ValidationError as error:
-        problems = [_explain(root, model, detail) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        problems = [_explain(root, model, detail) for detail in details if not _follows(detail, details)]
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise UsageError(
             f"{count} in the settings\n" + "\n".join(dict.fromkeys(problems)),
@@ -228,6 +229,12 @@ def _leaves(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(child, f"{prefix}.{index}" if prefix else str(index))
     else:
         yield prefix, value
+
+
+def _follows(detail: Any, details: Sequence[Any]) -> bool:
+    """True for 'too few items' where an item itself has a problem: pydantic counts the good ones only."""
+    at = detail["loc"]
+    return detail["type"] == "too_short" and any(len(d["loc"]) > len(at) and d["loc"][: len(at)] == at for d in details)
 
 
 def _explain(root: Node, model: type[Settings], detail: Any) -> str:

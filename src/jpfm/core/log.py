@@ -49,8 +49,12 @@ class Events:
 
 
 @contextmanager
-def progress(what: str, *, total: float, unit: str) -> Iterator[Bar]:
-    """Show a loop: a rich bar on a terminal, else one line every ten seconds."""
+def progress(what: str, *, total: float, unit: str, done: float = 0.0) -> Iterator[Bar]:
+    """Show a loop: a rich bar on a terminal, else one line every ten seconds.
+
+    Args:
+        done: what an earlier run did; it counts towards the total, not towards the speed.
+    """
     if sys.stderr.isatty() and log.isEnabledFor(logging.INFO):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -60,9 +64,9 @@ def progress(what: str, *, total: float, unit: str) -> Iterator[Bar]:
             TimeRemainingColumn(), TextColumn("{task.fields[facts]}"),
         )  # fmt: skip
         with Progress(*columns, console=Console(stderr=True)) as shown:
-            yield _RichBar(shown, shown.add_task(what, total=total, facts=""), unit)
+            yield _RichBar(shown, shown.add_task(what, total=total, completed=int(done), facts=""), unit)
     else:
-        yield _LineBar(what, total, unit)
+        yield _LineBar(what, total, unit, done)
 
 
 def _words(facts: dict[str, object]) -> str:
@@ -87,8 +91,8 @@ class _RichBar:
 
 
 class _LineBar:
-    def __init__(self, what: str, total: float, unit: str) -> None:
-        self.what, self.total, self.unit, self.done = what, total, unit, 0.0
+    def __init__(self, what: str, total: float, unit: str, before: float) -> None:
+        self.what, self.total, self.unit, self.before, self.done = what, total, unit, before, 0.0
         self.start = self.last = time.perf_counter()
 
     def advance(self, amount: float = 1, **facts: object) -> None:
@@ -98,8 +102,9 @@ class _LineBar:
             return
         self.last = now
         rate = self.done / (now - self.start)
-        left = (self.total - self.done) / rate if rate else 0.0
+        whole = self.before + self.done
+        left = max(0.0, self.total - whole) / rate if rate else 0.0
         log.info(
-            "%s: %s of %s %s  %s", self.what, _number(int(self.done)), _number(int(self.total)), self.unit,
+            "%s: %s of %s %s  %s", self.what, _number(int(whole)), _number(int(self.total)), self.unit,
             _words({f"{self.unit}/s": rate, **facts, "seconds_left": left}),
         )  # fmt: skip

@@ -12,7 +12,6 @@ sources/NAME/manifest.json. `read = kept + dropped + quarantined` holds for each
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,10 @@ import pyarrow.parquet as pq
 from jpfm.core import artifact as artifacts
 from jpfm.core import run
 from jpfm.core.artifact import Artifact, Draft, FileEntry, Finished, Manifest
-from jpfm.core.errors import DataError, UsageError
+from jpfm.core.errors import UsageError
 from jpfm.core.log import Events, log, progress
 from jpfm.core.shards import Slice, map_shards
+from jpfm.data import counts as counting
 from jpfm.data.document import DROPPED, EDITS, Document, Quarantined, quarantine_table, to_batch
 from jpfm.data.recipe import Recipe, check_root
 from jpfm.data.sources import AnySource
@@ -184,13 +184,13 @@ def _work(
         _run_pass(jobs, workers, label)
         events.write("pass finished", number=number + 1, of=len(passes))
         every.append(jobs)
-    counts = _total(every)
+    counts = counting.add_up([[_counts_file(job) for job in jobs] for jobs in every])
     _collect(draft.path, passes, shards, recipe, work)
     for source, manifest in zip(recipe.sources, sources, strict=True):
         folder = draft.path / "sources" / source.name
         folder.mkdir(parents=True, exist_ok=True)
         artifacts.write_text(folder / artifacts.MANIFEST, manifest.model_dump_json(indent=1) + "\n")
-    _check_counts(counts)
+    counting.check(counts)
     artifacts.discard(work)
     return Finished(counts)
 
@@ -227,7 +227,7 @@ def run_shard(job: Job) -> int:
     _write(quarantine_table(quarantined, source), work / "quarantined" / f"{job.shard.name}.parquet")
     if following is not None:
         _write(pa.concat_tables(tables["sketch"]), work / "sketch" / f"{job.shard.name}.parquet")
-    counts = _count(source, read, documents, tables, quarantined)
+    counts = counting.count_shard(source, read, documents, tables, quarantined)
     artifacts.write_text(_counts_file(job), json.dumps(counts, sort_keys=True, ensure_ascii=False))
     return documents.num_rows
 
@@ -236,30 +236,6 @@ def _record(changed: Any, tables: dict[str, list[pa.Table]]) -> pa.RecordBatch:
     tables["dropped"].append(changed.dropped)
     tables["edits"].append(changed.edits)
     return changed.batch
-
-
-def _count(
-    source: str, read: int, documents: pa.Table, tables: dict[str, list[pa.Table]], bad: list[Quarantined]
-) -> dict[str, Any]:
-    dropped: Counter[str] = Counter()
-    edits: Counter[str] = Counter()
-    for table in tables["dropped"]:
-        dropped.update(f"{s}:{r}" for s, r in zip(table["step"].to_pylist(), table["reason"].to_pylist(), strict=True))
-    for table in tables["edits"]:
-        edits.update(f"{s}:{k}" for s, k in zip(table["step"].to_pylist(), table["kind"].to_pylist(), strict=True))
-    encodings = Counter(documents["encoding"].to_pylist())
-    chars = int(pa.compute.sum(pa.compute.utf8_length(documents["text"])).as_py() or 0)
-    return {
-        "source": source,
-        "read": read + len(bad),
-        "kept": documents.num_rows,
-        "chars": chars,
-        "held_out": documents["split"].to_pylist().count("held_out") if "split" in documents.column_names else 0,
-        "dropped": dict(dropped),
-        "quarantined": dict(Counter(row.error for row in bad)),
-        "edits": dict(edits),
-        "encodings": dict(encodings),
-    }
 
 
 def _batches(job: Job, quarantined: list[Quarantined]) -> Iterator[pa.RecordBatch]:
@@ -324,53 +300,6 @@ def _decide(step: CorpusStep, jobs: list[Job], number: int) -> None:
     names = [f"{job.shard.name}.parquet" for job in jobs]
     log.info("%s: deciding over %d shards", step.name, len(names))
     _write(step.decide([before / "sketch" / n for n in names], [before / "documents" / n for n in names]), file)
-
-
-def _total(passes: list[list[Job]]) -> dict[str, Any]:
-    """Add up the counts of every shard and pass, by source and in all."""
-    sources: dict[str, dict[str, Any]] = {}
-    for number, jobs in enumerate(passes):
-        for job in jobs:
-            counts = json.loads(_counts_file(job).read_text(encoding="utf-8"))
-            entry = sources.setdefault(
-                counts["source"],
-                {"read": 0, "kept": 0, "held_out": 0, "chars": 0, "dropped": Counter(), "quarantined": Counter(),
-                 "edits": Counter(), "encodings": Counter()},
-            )  # fmt: skip
-            if number == 0:
-                entry["read"] += counts["read"]
-            if number == len(passes) - 1:
-                for key in ("kept", "held_out", "chars"):
-                    entry[key] += counts[key]
-                entry["encodings"].update(counts["encodings"])
-            for key in ("dropped", "quarantined", "edits"):
-                entry[key].update(counts[key])
-    total: dict[str, Any] = {"read": 0, "kept": 0, "held_out": 0, "chars": 0}
-    for key in ("dropped", "quarantined", "edits", "encodings"):
-        total[key] = dict(sum((entry[key] for entry in sources.values()), Counter()))
-    for key in ("read", "kept", "held_out", "chars"):
-        total[key] = sum(entry[key] for entry in sources.values())
-    plain = {
-        name: {key: dict(value) if isinstance(value, Counter) else value for key, value in entry.items()}
-        for name, entry in sources.items()
-    }
-    return {"total": total, "sources": plain}
-
-
-def _check_counts(counts: dict[str, Any]) -> None:
-    for name, entry in counts["sources"].items():
-        out = entry["kept"] + sum(entry["dropped"].values()) + sum(entry["quarantined"].values())
-        if entry["read"] != out:
-            raise DataError(
-                f"source '{name}': {entry['read']} documents read but {out} accounted for",
-                hint="this is a bug in a step: report the recipe",
-            )
-    if counts["total"]["kept"] == 0:
-        reasons = counts["total"]["dropped"] | counts["total"]["quarantined"]
-        raise DataError(
-            f"the corpus is empty: all {counts['total']['read']} documents were dropped ({reasons})",
-            hint="loosen the thresholds of the steps named, or check the input",
-        )
 
 
 def _collect(path: Path, passes: list[Any], shards: list[Shard], recipe: Recipe, work: Path) -> None:

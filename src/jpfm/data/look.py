@@ -27,7 +27,8 @@ def show_kept(corpus: Artifact, *, number: int, source: str | None = None) -> It
                 continue
             if position % stride == 0 and shown < number:
                 shown += 1
-                head = f"● {row['id']}  {row['title']}\n  {row['licence']} · {row['encoding']} · {len(row['text']):,} chars"
+                facts = f"{row['licence']} · {row['encoding']} · {len(row['text']):,} chars"
+                head = f"● {row['id']}  {row['title']}\n  {facts}"
                 yield f"{head}\n{_excerpt(row['text'])}\n"
             position += 1
 

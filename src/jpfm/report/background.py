@@ -77,43 +77,50 @@ class CorpusView:
 def background(scores: Artifact, notices: list[Words]) -> Background:
     """Find what is behind these scores; what cannot be found is said."""
     try:
-        found = _walk(scores, notices)
+        found, lost = _walk(scores)
         tree = lineage.why(scores.path)
+        checkpoint = next((one for one in found if one.manifest.kind == "checkpoint"), None)
+        # Scores name a corpus for its held-out documents, a tokenizer for its own training: neither trained the model.
+        trained_on = _walk(checkpoint, through=("checkpoint", "tokens"))[0] if checkpoint is not None else []
     except ArtifactError as error:
         notice(
             notices,
-            f"{scores.id}：系譜をたどれません。隣接するフォルダーに壊れた成果物があります。詳細はログを参照してください。",
+            f"{scores.id}：系譜をたどれません。隣のフォルダーの成果物が壊れています（詳細はログ）。",
             f"{scores.id}: its lineage cannot be read, an artifact beside it is broken; the log says which.",
             error,
         )
         return Background(None, (), None)
-    checkpoint = next((artifact for artifact in found if artifact.manifest.kind == "checkpoint"), None)
-    corpora = tuple(artifact for artifact in found if artifact.manifest.kind == "corpus")
-    return Background(checkpoint, corpora, tree)
+    if lost:
+        notice(
+            notices,
+            f"{scores.id}：系譜上の成果物が見つかりません（{'、'.join(lost)}）。",
+            f"{scores.id}: ancestors are not beside it nor where they were ({', '.join(lost)}).",
+        )
+    return Background(checkpoint, tuple(one for one in trained_on if one.manifest.kind == "corpus"), tree)
 
 
-def _walk(scores: Artifact, notices: list[Words]) -> list[Artifact]:
-    """The ancestors that are here, nearest first."""
+def _walk(start: Artifact, through: Sequence[str] | None = None) -> tuple[list[Artifact], list[str]]:
+    """The ancestors that are here, nearest first, and the ids of those that are not.
+
+    Args:
+        through: go on from artifacts of these kinds only; from all when None.
+    """
     found: dict[str, Artifact] = {}
     lost: dict[str, None] = {}
-    queue = [scores]
+    queue = [start]
     while queue:
         current = queue.pop(0)
         if current.id in found:
             continue
         found[current.id] = current
+        if through is not None and current.manifest.kind not in through:
+            continue
         for parent in lineage.parents(current):
             if isinstance(parent, str):
                 lost[parent] = None
             else:
                 queue.append(parent)
-    if lost:
-        notice(
-            notices,
-            f"{scores.id}：親の成果物が見つかりません（{'、'.join(lost)}）。",
-            f"{scores.id}: parents are not beside it nor where they were ({', '.join(lost)}).",
-        )
-    return list(found.values())
+    return list(found.values()), list(lost)
 
 
 def corpus_view(corpus: Artifact, models: Sequence[int], notices: list[Words]) -> CorpusView | None:
@@ -127,9 +134,7 @@ def corpus_view(corpus: Artifact, models: Sequence[int], notices: list[Words]) -
         )
         return None
     config = corpus.manifest.config
-    steps = tuple(
-        str(step["step"]) for step in config.get("steps") or [] if isinstance(step, dict) and "step" in step
-    )
+    steps = tuple(str(step["step"]) for step in config.get("steps") or [] if isinstance(step, dict) and "step" in step)
     rights = {
         str(parent.manifest.config.get("name", parent.path.name)): parent.manifest.rights
         for parent in lineage.parents(corpus)

@@ -18,7 +18,7 @@ from jpfm.report.scores import ModelFacts, Scores, TaskScore, Words
 GROUPS = ("language", "knowledge", "reasoning", "business", "safety", "modelling")
 BAND_COLUMNS = 7
 """Seven columns and the names fit in 1280 px and on A4 landscape."""
-Verdict = Literal["above", "same", "below", "unknown"]
+Verdict = Literal["better", "same", "worse", "unknown"]
 BAR_WIDTH = 120.0
 BAR_MARGIN = 5.0
 
@@ -114,7 +114,9 @@ def lay_out(scores: Sequence[Scores]) -> Table:
         for key, task in zip(keys, read.tasks, strict=True):
             if key not in columns:
                 siblings = [column for column in columns.values() if column.task.task == task.task]
-                columns[key] = Column(0, task, len(siblings) + 1, _differences(siblings[0].task, task) if siblings else ())
+                columns[key] = Column(
+                    0, task, len(siblings) + 1, _differences(siblings[0].task, task) if siblings else ()
+                )
             results[row.number, key] = (task, read.artifact.id)
     ordered = sorted(columns.items(), key=lambda pair: _group_rank(pair[1].task.group))
     for number, (key, column) in enumerate(ordered, start=1):
@@ -171,7 +173,7 @@ def verdict(task: TaskScore) -> Verdict:
     strongest = max(task.baselines.values()) if task.higher_is_better else min(task.baselines.values())
     if task.low <= strongest <= task.high:
         return "same"
-    return "above" if (task.low > strongest) == task.higher_is_better else "below"
+    return "better" if (task.low > strongest) == task.higher_is_better else "worse"
 
 
 def scale(tasks: Iterable[TaskScore]) -> tuple[float, float]:
@@ -200,8 +202,9 @@ def _bar(task: TaskScore, axis: tuple[float, float]) -> Bar | None:
 
     ends = sorted((x(0.0), x(task.value)))
     marks = tuple(Mark(name, value, x(value)) for name, value in sorted(task.baselines.items()))
-    whisker = (None, None) if task.low is None or task.high is None else (x(task.low), x(task.high))
-    return Bar(ends[0], ends[1], *whisker, marks)
+    if task.low is None or task.high is None:
+        return Bar(ends[0], ends[1], None, None, marks)
+    return Bar(ends[0], ends[1], x(task.low), x(task.high), marks)
 
 
 def _bands(columns: Sequence[Column]) -> list[tuple[Span, ...]]:

@@ -82,12 +82,14 @@ def _draw(page: Page, folder: Path) -> tuple[dict[str, Picture], list[Words]]:
             notice(
                 notices,
                 f"{model.facts.name}：学習ログのうち{left_out:,}行に有限の損失がなく、図に含まれていません。",
-                f"{model.facts.name}: {left_out:,} lines of its training log hold no finite loss; the picture omits them.",
+                f"{model.facts.name}: {left_out:,} lines of its training log hold no finite loss; they are not drawn.",
             )
     pictures: dict[str, Picture] = {}
     if curves:
         lone = next(iter(curves.values())) if len(page.models) == 1 else None
-        pictures["loss"] = _both(folder / "loss.png", lambda out, dark: plots.loss_curve(lone or curves, out, dark=dark))
+        pictures["loss"] = _both(
+            folder / "loss.png", lambda out, dark: plots.loss_curve(lone or curves, out, dark=dark)
+        )
     for position, corpus in enumerate(page.corpora, start=1):
 
         def draw(out: Path, dark: bool, corpus: CorpusView = corpus) -> None:

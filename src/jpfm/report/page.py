@@ -5,6 +5,7 @@
 Everything a page needs is in one `Page`, so the template decides nothing and `data.json` is the same figures again.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +73,7 @@ def gather(read: Sequence[Scores]) -> Page:
     )
 
 
-def _models(
-    read: Sequence[Scores], behind: Mapping[str, Background], notices: list[Words]
-) -> tuple[ModelView, ...]:
+def _models(read: Sequence[Scores], behind: Mapping[str, Background], notices: list[Words]) -> tuple[ModelView, ...]:
     by_model: dict[str, list[Scores]] = {}
     for scores in read:
         if scores.model is not None:
@@ -107,7 +106,7 @@ def _models(
                 parameters=_first(facts.parameters, stats.get("parameters")),
                 tokens=_first(facts.tokens_seen, stats.get("tokens")),
                 steps=_first(facts.step, stats.get("steps")),
-                final_loss=facts.final_loss,
+                final_loss=facts.final_loss if facts.final_loss is not None else _number(stats.get("final_loss")),
             )
         )
     return tuple(views)
@@ -117,6 +116,10 @@ def _first(told: int | None, otherwise: Any) -> int | None:
     if told is not None:
         return told
     return otherwise if isinstance(otherwise, int) else None
+
+
+def _number(told: Any) -> float | None:
+    return float(told) if isinstance(told, int | float) and math.isfinite(told) else None
 
 
 def _corpora(
@@ -146,6 +149,7 @@ def data(page: Page) -> dict[str, Any]:
                 "parameters": model.parameters,
                 "tokens_seen": model.tokens,
                 "step": model.steps,
+                "final_loss": model.final_loss,
             }
             for model in page.models
         ],

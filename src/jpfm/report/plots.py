@@ -26,8 +26,6 @@ from jpfm.report.visible import visible
 _DPI = 200
 _MAX_REASONS = 40
 _MAX_SOURCES = 8
-# Okabe and Ito's palette, without its yellow on white; told apart with any common colour vision
-_PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C", "#7A5C00")
 _LINES = ("-", "--", "-.", ":")
 
 
@@ -47,10 +45,18 @@ class _Theme:
     ink: str
     muted: str
     grid: str
+    palette: tuple[str, ...]
 
 
-_LIGHT = _Theme("#ffffff", "#1b1f24", "#57606a", "#e4e8ec")
-_DARK = _Theme("#14171a", "#e6e8ea", "#a4adb6", "#2b3137")
+# Okabe and Ito's palette without its yellow, told apart with any common colour vision; lightened for dark paper
+_LIGHT = _Theme(
+    "#ffffff", "#1b1f24", "#57606a", "#e4e8ec",
+    ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C", "#7A5C00"),
+)  # fmt: skip
+_DARK = _Theme(
+    "#14171a", "#e6e8ea", "#a4adb6", "#2b3137",
+    ("#4A9FD8", "#F0B33A", "#2DBE93", "#E09BC2", "#9AD3F5", "#F08040", "#A8A8A8", "#B99A45"),
+)  # fmt: skip
 
 
 def read_curve(metrics: Path) -> Curve:
@@ -84,8 +90,11 @@ def read_curve(metrics: Path) -> Curve:
 
 
 def smoothed(loss: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Centred running mean over a fortieth of the points; shorter at both ends, so it has no lag and no gap."""
-    half = len(loss) // 80
+    """Centred running mean over a fortieth of the points, five at least; shorter at the ends: no lag and no gap.
+
+    Below twenty points the values themselves: a mean of so few hides what they say.
+    """
+    half = max(2, len(loss) // 80) if len(loss) >= 20 else 0
     sums = np.concatenate([[0.0], np.cumsum(loss)])
     places = np.arange(len(loss))
     low, high = np.maximum(places - half, 0), np.minimum(places + half + 1, len(loss))
@@ -109,8 +118,8 @@ def loss_curve(metrics: Path | Mapping[str, Path], out: Path, *, dark: bool = Fa
         ends: list[tuple[float, float, str, str]] = []
         for position, (name, file) in enumerate(files.items()):
             curve = read_curve(file)
-            colour = _PALETTE[position % len(_PALETTE)]
-            line = _LINES[position // len(_PALETTE) % len(_LINES)]
+            colour = theme.palette[position % len(theme.palette)]
+            line = _LINES[position // len(theme.palette) % len(_LINES)]
             mean = smoothed(curve.loss)
             marker = "o" if len(mean) == 1 else None
             axes.plot(curve.tokens, curve.loss, color=colour, linewidth=0.6, alpha=0.35, zorder=2)
@@ -171,9 +180,10 @@ def funnel(stats: Mapping[str, Any], out: Path, *, steps: Sequence[str] = (), da
             remaining -= bar.count if bar.kind == "loss" else 0
             for position, (name, entry) in enumerate(sources.items()):
                 width = bar.of(entry)
-                colour = _PALETTE[position % len(_PALETTE)]
-                axes.barh(place, width, left=left, height=0.66, color=colour, edgecolor=colour, linewidth=0.5,
-                          label=_plain(name) if place == 0 else None)  # fmt: skip
+                colour = theme.palette[position % len(theme.palette)]
+                if width or place == 0:  # an edge keeps the smallest count visible, so none is drawn for none
+                    axes.barh(place, width, left=left, height=0.66, color=colour, edgecolor=colour, linewidth=0.5,
+                              label=_plain(name) if place == 0 else None)  # fmt: skip
                 left += width
             share = f"  {bar.count / total:.1%}" if total else ""
             sign = "−" if bar.kind == "loss" else ""
@@ -188,8 +198,10 @@ def funnel(stats: Mapping[str, Any], out: Path, *, steps: Sequence[str] = (), da
         axes.xaxis.set_major_formatter(lambda value, _: _short(value))
         _finish(axes, theme, grid="x")
         if len(sources) > 1:
-            legend = axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=4, frameon=False, fontsize=8,
-                                 handlelength=0.9, handleheight=0.9, columnspacing=1.4, labelcolor=theme.ink)  # fmt: skip
+            legend = axes.legend(
+                loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=_legend_columns(list(sources)),
+                frameon=False, fontsize=8, handlelength=0.9, handleheight=0.9, columnspacing=1.4, labelcolor=theme.ink,
+            )  # fmt: skip
             for text in legend.get_texts():
                 text.set_parse_math(False)
         _save(figure, out)
@@ -213,12 +225,12 @@ class FunnelBar:
 
 
 def funnel_bars(total: Mapping[str, Any], steps: Sequence[str]) -> list[FunnelBar]:
-    """The lines of the funnel, top to bottom; the smallest reasons beyond forty are joined into one, with their number."""
+    """The lines of the funnel, top to bottom; the smallest reasons beyond forty are joined into one that says so."""
     reasons = in_step_order(total["dropped"], steps)
     kept = sorted(reasons, key=lambda key: (-total["dropped"][key], key))[:_MAX_REASONS]
     shown = [key for key in reasons if key in kept]
     rest = tuple(key for key in reasons if key not in kept)
-    losses = [(key, "dropped", (key,)) for key in shown]
+    losses: list[tuple[str, str, tuple[str, ...]]] = [(key, "dropped", (key,)) for key in shown]
     if rest:
         losses.append((f"{len(rest)} smaller reasons", "dropped", rest))
     # a document is quarantined while it is read, before any step sees it
@@ -266,7 +278,12 @@ def _short(value: float) -> str:
     return f"{value:g}"
 
 
+def _legend_columns(names: Sequence[str]) -> int:
+    """All names in one row where they fit, else in two rows."""
+    return len(names) if sum(len(_plain(name)) + 6 for name in names) <= 90 else (len(names) + 1) // 2
+
+
 def _plain(text: str) -> str:
-    """ASCII as it is; the font has no Japanese, so another name is shown by its code points' absence: a question mark."""
+    """The font has no Japanese: question marks stand for what is not ASCII. The page numbers the models beside it."""
     shown = visible(text).replace("\n", " ").encode("ascii", "replace").decode("ascii")
     return shown if len(shown) <= 44 else shown[:43] + "…"

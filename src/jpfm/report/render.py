@@ -8,6 +8,7 @@ Content-Security-Policy in the page forbids the network and any script but the o
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
+from jpfm.report.columns import Column
 from jpfm.report.page import Page
 from jpfm.report.scores import ANSWER_CHARS, PROMPT_CHARS, SAMPLE_EACH, Words
 from jpfm.report.visible import visible
@@ -57,15 +59,23 @@ def render(page: Page, pictures: Mapping[str, Picture]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "count": count, "percent": percent}
+    environment.filters |= {
+        "figure": figure,
+        "count": count,
+        "ordered": ordered,
+        "summed": summed,
+        "dimensions": dimensions,
+        "levels": levels,
+        "error_classes": error_classes,
+    }
     script = (_TEMPLATES / "leaderboard.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("leaderboard.html").render(
         page=page,
-        pictures={name: Picture(_uri(both.light), _uri(both.dark)) for name, both in pictures.items()},  # type: ignore[arg-type]
-        script=Markup(script),
-        style=Markup((_TEMPLATES / "leaderboard.css").read_text(encoding="utf-8")),
-        script_hash=Markup(digest),
+        pictures={name: {"light": _uri(both.light), "dark": _uri(both.dark)} for name, both in pictures.items()},
+        script=script,
+        style=(_TEMPLATES / "leaderboard.css").read_text(encoding="utf-8"),
+        script_hash=digest,
         groups=GROUP_TITLES,
         metrics=METRIC_TITLES,
         baselines=BASELINE_TITLES,
@@ -79,13 +89,13 @@ def _shown(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _uri(png: bytes) -> Markup:
-    return Markup("data:image/png;base64," + base64.b64encode(png).decode())
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def figure(value: float | None) -> str:
     """A score: three decimals, so that columns line up; an en dash where there is none."""
-    return "–" if value is None else f"{value:,.3f}"
+    return "–" if value is None else f"{value:,.3f}".replace("-", "−")
 
 
 def count(value: float | None) -> str:
@@ -93,6 +103,31 @@ def count(value: float | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
-def percent(part: float, whole: float) -> str:
-    """A share with one decimal."""
-    return f"{part / whole * 100:.1f} %" if whole else "–"
+def ordered(baselines: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Baselines, the random one first, as on the bars from top to bottom."""
+    return sorted(baselines.items(), key=lambda pair: (pair[0] != "random", pair[0]))
+
+
+def summed(counts: Mapping[str, Any], key: str) -> int:
+    """A count, or the sum of one by reason; 0 where the corpus says nothing."""
+    found = counts.get(key, 0)
+    return sum(found.values()) if isinstance(found, Mapping) else int(found)
+
+
+def dimensions(column: Column) -> list[str]:
+    """What the scores of a column are also given by (level, ...)."""
+    return sorted({name for cell in column.cells.values() for name, parts in cell.score.by.items() if parts})
+
+
+def levels(column: Column, dimension: str) -> list[str]:
+    """The parts of one dimension, numbers in their order."""
+    found = {level for cell in column.cells.values() for level in cell.score.by.get(dimension, {})}
+    return sorted(found, key=lambda level: (not level.isdecimal(), int(level) if level.isdecimal() else 0, level))
+
+
+def error_classes(column: Column) -> list[str]:
+    """The error classes of a column, the most frequent first."""
+    totals: Counter[str] = Counter()
+    for cell in column.cells.values():
+        totals.update(cell.score.errors)
+    return sorted(totals, key=lambda name: (-totals[name], name))

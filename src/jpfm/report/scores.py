@@ -3,9 +3,9 @@
     read = read_scores(open_artifact(Path("out/scores"), "scores"))
     read.model, read.tasks, read.notices
 
-Half-written is an error: a leaderboard must not rank what is not there. Foreign is a notice: a task of another schema or
-a missing items file is named on the page and on the log, and the rest is shown. Every task is checked by itself, so one
-bad task does not hide nineteen good ones. Refused: the models of the eval floor; a page must also read older scores.
+Half-written is an error: a leaderboard must not show what is not there. Foreign is a notice: a task of another schema
+or a missing items file is named on the page and on the log, and the rest is shown. Every task is checked by itself, so
+one bad task does not hide nineteen good ones. Refused: the eval floor's own models; a page must also read older scores.
 """
 
 import hashlib
@@ -121,7 +121,7 @@ class Scores:
 
 
 def notice(notices: list[Words], ja: str, en: str, detail: object = "") -> None:
-    """Say on the page (both languages) and on the log (English, with the detail a page must not hold) what is missing."""
+    """Say what is missing on the page, in both languages, and on the log, with the detail that a page must not hold."""
     notices.append(Words(ja=ja, en=en))
     log.warning("leaderboard: %s%s", en, f" ({detail})" if detail else "")
 
@@ -151,7 +151,7 @@ def read_scores(given: Artifact) -> Scores:
         notice(
             notices,
             f"{artifact.id}：作成後にファイルが変わっています。数値を確認してください（{len(problems)}件）。",
-            f"{artifact.id}: files changed after it was made; do not rely on its figures ({len(problems)} differences).",
+            f"{artifact.id}: files changed after it was made; check its figures ({len(problems)} differences).",
             "; ".join(problems),
         )
     model, tasks = _model(artifact, body, notices), []
@@ -228,10 +228,14 @@ def _choose(keys: pa.Table) -> list[tuple[int, Outcome]]:
     for row in sorted(range(keys.num_rows), key=lambda row: (digests[row], row)):
         found[_outcome(columns[1][row], columns[2][row])].append(row)
     taken: list[tuple[int, Outcome]] = []
-    for outcome in ("right", "wrong"):
-        taken += [(row, outcome) for row in found[outcome][:SAMPLE_EACH]]
-    for outcome in ("measured", "unscored"):
-        taken += [(row, outcome) for row in found[outcome][: 2 * SAMPLE_EACH - len(taken)]]
+    limits: tuple[tuple[Outcome, int], ...] = (
+        ("right", SAMPLE_EACH),
+        ("wrong", SAMPLE_EACH),
+        ("measured", 2 * SAMPLE_EACH),
+        ("unscored", 2 * SAMPLE_EACH),
+    )
+    for outcome, limit in limits:
+        taken += [(row, outcome) for row in found[outcome][: min(limit, 2 * SAMPLE_EACH - len(taken))]]
     return taken
 
 

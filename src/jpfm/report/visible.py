@@ -1,11 +1,11 @@
-"""Untrusted text made safe to look at: hidden characters become visible marks, long text is cut and says so.
+r"""Untrusted text made safe to look at: hidden characters become visible marks, long text is cut and says so.
 
     visible("a\x00b\u202ec")            # 'a␀b⟦U+202E⟧c'
     cut("あ" * 1000, 400).text          # 400 characters
 
-Escaping for HTML is the template's work (autoescape). Here go the characters that no escaping stops: C0 and C1 controls,
-bidi controls that reorder what a reviewer sees, zero-width characters that make two answers look equal, lone surrogates
-that cannot be written as UTF-8. Kept: line feed and tab, and the zero-width joiner, without which emoji fall apart.
+Escaping for HTML is the template's work (autoescape). Here go the characters that no escaping stops: C0 and C1
+controls, bidi controls that reorder what a reviewer sees, zero-width characters that make two answers look equal, lone
+surrogates that cannot be written as UTF-8. Kept: line feed, tab, and the zero-width joiner that holds emoji together.
 """
 
 import re
@@ -27,7 +27,7 @@ class Cut(NamedTuple):
 
 
 def visible(text: str) -> str:
-    """The text with every hidden character replaced by a mark that a person can see.
+    r"""The text with every hidden character replaced by a mark that a person can see.
 
     >>> visible("正解は\u202e3\u202cです\r")
     '正解は⟦U+202E⟧3⟦U+202C⟧です␍'

@@ -37,6 +37,7 @@ UNK, BOS, EOS, PAD = range(4)
 NEWLINE = "\n"
 _CUT = "\u001f"  # unit separator: cannot stand in normalised text
 _SCORE_STEP = 256.0
+_NEVER = -1e6
 
 
 class TokenizerConfig(Settings):
@@ -134,6 +135,7 @@ def _train_model(config: TokenizerConfig, corpus: Artifact) -> bytes:
             normalization_rule_name="identity",
             add_dummy_prefix=False,
             remove_extra_whitespaces=False,
+            required_chars=_spelled((*SPECIALS, *config.extra_tokens)),
             split_digits=True,
             byte_fallback=True,
             allow_whitespace_only_pieces=True,
@@ -161,12 +163,23 @@ def _train_model(config: TokenizerConfig, corpus: Artifact) -> bytes:
     return bytes(proto.SerializeToString(deterministic=True))
 
 
+def _spelled(tokens: tuple[str, ...]) -> str:
+    """The characters that spell control and byte pieces: with a piece each, text that spells one stays text."""
+    return "".join(sorted(set("".join(tokens) + "<0x>ABCDEF")))
+
+
+def _score(piece: Any) -> float:
+    """SentencePiece never finds a control or byte piece in text; transformers does, unless spelling it out costs less."""
+    in_text = piece.type in (piece.NORMAL, piece.USER_DEFINED, piece.UNKNOWN)
+    return float(piece.score) if in_text else _NEVER
+
+
 def export(model: bytes, folder: Path, extra_tokens: tuple[str, ...]) -> None:
     """Write the transformers files of a SentencePiece Unigram model that was trained by `train`."""
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model)
     tokenizer = Tokenizer(
-        models.Unigram([(piece.piece, piece.score) for piece in proto.pieces], unk_id=UNK, byte_fallback=True)
+        models.Unigram([(piece.piece, _score(piece)) for piece in proto.pieces], unk_id=UNK, byte_fallback=True)
     )
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])

@@ -185,9 +185,8 @@ class _Trainer:
         loss = float("nan")
         with (
             StopRequest() as stop,
-            progress("training", total=config.steps, unit="steps") as bar,
+            progress("training", total=config.steps, unit="steps", done=start) as bar,
         ):
-            bar.advance(start)
             for step in range(start, config.steps):
                 rate = lr_at(step, config.learning_rate, config.steps, config.schedule)
                 for group in optimizer.param_groups:

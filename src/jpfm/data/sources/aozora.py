@@ -5,6 +5,7 @@ A gaiji note that names a JIS X 0213 cell or a code point becomes that character
 counted in `meta`. Old spelling stays as written.
 """
 
+import itertools
 import re
 import sys
 from collections.abc import Iterator
@@ -18,13 +19,15 @@ from jpfm.text.decode import decode
 
 _RULE = re.compile(r"^-{20,}$")
 _GAIJI = re.compile(r"※［＃([^］]*)］")
-_CELL = re.compile(r"第[34]水準([12])-(\d{1,2})-(\d{1,2})")
+# kanji name their level; signs (‼ 〻 ヷ Ⅰ) stand in rows 1 to 13 and do not. A page reference may follow.
+_CELL = re.compile(r"第[34]水準([12])-(\d{1,2})-(\d{1,2})|、(1)-([1-9]|1[0-3])-(\d{1,2})(?![\d-])")
 _POINT = re.compile(r"U\+([0-9A-Fa-f]{4,6})")
 _RUBY = re.compile(r"《[^》\n]{1,80}》")
 _NOTE = re.compile(r"［＃[^］]*］")
 _ACCENT = re.compile(r"〔([^〕]*)〕")
 _COLOPHON = re.compile(r"^底本[：:]", re.MULTILINE)
 _FIELDS = {"底本": "source_book", "入力": "typed_by", "校正": "proofread_by"}
+_OTHER_ROLES = ("訳", "編", "校訂", "校注", "編纂", "監修")
 MISSING = "〓"
 
 
@@ -40,13 +43,21 @@ class AozoraSource(Source):
         decoded = decode(member.data)
         lines = decoded.text.replace("\r\n", "\n").split("\n")
         title = lines[0].strip()
-        author = next((line.strip() for line in lines[1:6] if line.strip()), "")
+        author = _author(lines)
         body, meta = _split(lines)
         if not body.strip():
             raise DataError("no text between the header block and the colophon", hint="is it an Aozora Bunko file?")
         text, missing = clean(body, keep_ruby=self.keep_ruby)
         meta.update({"author": author, "gaiji_missing": missing})
         yield Document(identity, text, title=title, encoding=decoded.encoding, meta=meta)
+
+
+def _author(lines: list[str]) -> str:
+    """The header is title, subtitles, author, translator or editor, one a line, up to a blank line."""
+    stripped = itertools.dropwhile(lambda line: not line, (line.strip() for line in lines[1:12]))
+    header = itertools.takewhile(bool, stripped)
+    names = [line for line in header if not line.endswith(_OTHER_ROLES)]
+    return names[-1] if names else ""
 
 
 def _split(lines: list[str]) -> tuple[str, dict[str, Any]]:
@@ -70,14 +81,16 @@ def _split(lines: list[str]) -> tuple[str, dict[str, Any]]:
 def gaiji(note: str) -> str:
     """The character that a gaiji note names.
 
-    >>> gaiji("「火＋曹」、第3水準1-87-56"), gaiji("「口＋愛」、U+566F、123-4"), gaiji("「木＋某」")
-    ('熕', '噯', '〓')
+    >>> gaiji("「口＋加」、第3水準1-14-93"), gaiji("「口＋愛」、U+566F、123-4")
+    ('咖', '噯')
+    >>> gaiji("感嘆符二つ、1-8-75"), gaiji("「木＋某」")
+    ('‼', '〓')
     """
     if point := _POINT.search(note):
         number = int(point.group(1), 16)
         return chr(number) if number < 0xD800 or 0xE000 <= number <= sys.maxunicode else MISSING
     if cell := _CELL.search(note):
-        plane, row, column = map(int, cell.groups())
+        plane, row, column = (int(part) for part in cell.groups() if part is not None)
         lead = b"\x8f" if plane == 2 else b""
         try:
             return (lead + bytes([row + 0xA0, column + 0xA0])).decode("euc_jis_2004")

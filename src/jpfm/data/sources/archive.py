@@ -17,6 +17,8 @@ from typing import IO, Any, NamedTuple
 
 import zstandard
 
+from jpfm.text.decode import UnreadableText, decode
+
 MAX_MEMBER_BYTES = 1 << 30
 _ZSTD_READ = 4096  # bytes; a bomb unpacks at most 128 KiB of each 4
 _BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, zstandard.ZstdError)
@@ -114,12 +116,10 @@ def _tar(raw: IO[bytes], name: str) -> Iterator[Member]:
 def _tar_name(name: str) -> str:
     """Tar names are bytes; those that are no UTF-8 reach us with lone surrogates, and no id may hold one."""
     raw = name.encode("utf-8", "surrogateescape")
-    for codec in ("utf-8", "cp932", "euc_jp"):
-        try:
-            return raw.decode(codec)
-        except UnicodeDecodeError:
-            continue
-    return raw.decode("utf-8", "backslashreplace")
+    try:
+        return decode(raw).text
+    except UnreadableText:
+        return raw.decode("utf-8", "backslashreplace")
 
 
 def _zip(raw: IO[bytes], name: str) -> Iterator[Member]:

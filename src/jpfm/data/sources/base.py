@@ -1,5 +1,6 @@
 """What every source has: where its files are, on what terms they may be used, and how a file becomes documents."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +34,7 @@ class Source(Settings):
         """The source's files below root, sorted.
 
         Raises:
-            DataError: a pattern matches nothing.
+            DataError: a pattern matches nothing, or a file name is not UTF-8.
         """
         excluded = {path for pattern in self.exclude for path in root.glob(pattern)}
         found: dict[Path, None] = {}
@@ -45,6 +46,12 @@ class Source(Settings):
                     hint="check the recipe's root and paths (root is relative to the current folder)",
                 )
             found.update(dict.fromkeys(matched))
+        for path in found:
+            if not str(path).isascii() and os.fsencode(path).decode("utf-8", "replace") != str(path):
+                raise DataError(
+                    f"source '{self.name}': the file name {os.fsencode(path)!r} is not UTF-8",
+                    hint="rename it (convmv -f cp932 -t utf8 --notest FILE), or leave it out with `exclude`",
+                )
         return sorted(found)
 
     def documents(self, path: Path, name: str) -> Iterator[Document | Quarantined]:

@@ -7,7 +7,7 @@ looking at results.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -37,12 +37,10 @@ def load_items(path: str, sha256: str | None = None) -> list[dict[str, Any]]:
             f"{file}: its content is not the version this task was made for (sha256 {found[:12]}, not {sha256[:12]})",
             hint="fetch version 1.3; scores over other items cannot share a column",
         )
-    import datasets
-
-    datasets.disable_progress_bars()
-    rows = datasets.load_dataset("json", data_files=str(file), split="train", streaming=True)
+    if file.stat().st_size == 0:
+        raise DataError(f"{file} holds no items", hint="fetch it again")
     items = []
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(_rows(file), start=1):
         if missing := _FIELDS - row.keys():
             raise DataError(
                 f"{file}: item {number} has no field '{sorted(missing)[0]}'", hint=f"expected {sorted(_FIELDS)}"
@@ -50,9 +48,17 @@ def load_items(path: str, sha256: str | None = None) -> list[dict[str, Any]]:
         if row["label"] not in range(NUM_CHOICES):
             raise DataError(f"{file}: item {number}: label {row['label']}", hint="expected 0 to 4")
         items.append(dict(row))
-    if not items:
-        raise DataError(f"{file} holds no items", hint="fetch it again")
     return items
+
+
+def _rows(file: Path) -> Iterator[Any]:
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        yield from datasets.load_dataset("json", data_files=str(file), split="train", streaming=True)
+    except (ValueError, datasets.exceptions.DatasetGenerationError) as error:
+        raise DataError(f"{file} is not JSON Lines: {error}", hint="fetch it again") from error
 
 
 def choices_of(item: dict[str, Any]) -> list[str]:

@@ -1,0 +1,57 @@
+# Two commands for a new user: `make quickstart` and `make test`. Everything they need is installed by them.
+PYTHON ?= python3
+VENV   ?= .venv
+OUT    ?= out/quickstart
+WORKERS ?= 2
+PIP     = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help install dev browser quickstart test lint clean
+
+help:
+	@echo "make quickstart   the whole pipeline on the bundled Japanese sample; ends with a leaderboard page"
+	@echo "make test         install the dev tools and run the whole test suite"
+	@echo "make lint         ruff, mypy and the floors"
+	@echo "make browser      install Chromium and Japanese fonts (Debian, root or sudo)"
+	@echo "make clean        remove out/ and caches"
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and pinned: what asks for any torch afterwards takes this one
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(PIP) -e ".[dev]"
+	@touch $@
+
+install: $(VENV)/.installed
+
+dev: $(VENV)/.dev
+
+quickstart: $(VENV)/.installed
+	$(VENV)/bin/jpfm quickstart --out $(OUT)
+
+# Chromium for the browser tests. Skipped with a word where it cannot be installed; the tests then say so too.
+browser:
+	@command -v chromium >/dev/null && fc-list :lang=ja 2>/dev/null | grep -q . && exit 0; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 -o -n "$$(command -v sudo)" ]; then \
+	  S=$$( [ "$$(id -u)" = 0 ] || echo sudo ); \
+	  ($$S apt-get update -qq && $$S env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    chromium fonts-noto-cjk fontconfig >/dev/null) || echo "make browser: apt-get failed; browser tests will be skipped"; \
+	else echo "make browser: needs Debian's apt-get as root or sudo; browser tests will be skipped"; fi
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+# Fast checks first, then the fast tests, then the slow ones.
+test: $(VENV)/.dev browser lint
+	$(VENV)/bin/python -m pytest -n $(WORKERS) --dist worksteal
+
+clean:
+	rm -rf out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,146 @@
+"""One trajectory: micro-batches, processes and interruptions do not change what is learned."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from jpfm.core.artifact import Artifact
+from jpfm.core.errors import ArtifactError, ModelError, UsageError
+from jpfm.train.loop import train
+from tests.conftest import tiny_training
+
+
+def losses(folder: Path) -> list[float]:
+    lines = (folder / "logs" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["loss"] for line in lines]
+
+
+def write_config(tokens: Artifact, path: Path, **changes: object) -> Path:
+    path.write_text(yaml.safe_dump(tiny_training(tokens, **changes).model_dump(mode="json")), encoding="utf-8")
+    return path
+
+
+def launch(config: Path, out: Path, processes: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return subprocess.run(
+        [*command, "-m", "jpfm", "train", str(config), "--out", str(out)],
+        capture_output=True, text=True, timeout=300, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("micro", [1, 2, 8])
+def test_micro_batches_give_the_same_losses(tokens: Artifact, checkpoint: Artifact, micro: int, tmp_path: Path) -> None:
+    other = train(tiny_training(tokens, micro_batch_rows=micro), tmp_path / "model")
+    assert losses(other.path) == pytest.approx(losses(checkpoint.path), rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("micro", [4, 1])
+def test_two_gloo_processes_give_the_same_losses(
+    tokens: Artifact, checkpoint: Artifact, micro: int, tmp_path: Path
+) -> None:
+    out = tmp_path / "two"
+    done = launch(write_config(tokens, tmp_path / "train.yaml", micro_batch_rows=micro), out, processes=2)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == str(out)
+    assert losses(out) == pytest.approx(losses(checkpoint.path), rel=1e-5)
+    again = launch(tmp_path / "train.yaml", out, processes=2)
+    assert again.returncode == 0
+    assert "nothing to do" in again.stderr
+
+
+def test_saving_in_between_changes_nothing(tokens: Artifact, checkpoint: Artifact, tmp_path: Path) -> None:
+    whole = train(tiny_training(tokens, save_every_steps=100), tmp_path / "model")
+    for name, value in load_file(whole.path / "model.safetensors").items():
+        assert value.equal(load_file(checkpoint.path / "model.safetensors")[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_saves_and_the_same_command_goes_on_bit_exactly(
+    tokens: Artifact, tmp_path: Path, number: signal.Signals
+) -> None:
+    settings = {"steps": 60, "save_every_steps": 1000, "schedule": {"warmup_steps": 3, "decay_steps": 10}}
+    straight = train(tiny_training(tokens, **settings), tmp_path / "straight")
+    config = write_config(tokens, tmp_path / "train.yaml", **settings)
+    out = tmp_path / "stopped"
+    command = [sys.executable, "-m", "jpfm", "train", str(config), "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "stopped.partial" / "logs" / "metrics.jsonl"
+    while not (metrics.exists() and len(metrics.read_bytes().splitlines()) > 5) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    assert "the state is saved" in errors
+    assert "Traceback" not in errors
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert losses(out) == losses(straight.path)
+    assert json.loads((out / "manifest.json").read_text())["id"] == straight.id
+
+
+def test_documents_in_a_row_do_not_see_each_other(checkpoint: Artifact) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from jpfm.tokens.order import positions
+
+    model = AutoModelForCausalLM.from_pretrained(checkpoint.path, dtype=torch.float32).eval()
+    rows = torch.randint(300, 1000, (1, 40), generator=torch.Generator().manual_seed(0))
+    rows[0, 17] = 2
+    changed = rows.clone()
+    changed[0, :17] = torch.randint(300, 1000, (17,), generator=torch.Generator().manual_seed(1))
+    place = torch.from_numpy(positions(rows.numpy().astype("uint32"), eos=2))
+    with torch.no_grad():
+        first, second = (model(ids, position_ids=place, use_cache=False).logits for ids in (rows, changed))
+    assert float((first[0, 17:] - second[0, 17:]).abs().max()) < 1e-5
+    assert float((first[0, :17] - second[0, :17]).abs().max()) > 1e-3
+
+
+def test_a_damaged_checkpoint_is_named(tokens: Artifact, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    seen: list[str] = []
+
+    def stop_after_the_first(made: Artifact) -> None:
+        seen.append(made.id)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_training(tokens), out, on_checkpoint=stop_after_the_first)
+    assert len(seen) == 1
+    saved = tmp_path / "model.partial" / "steps" / "step-00000004" / "optimizer.safetensors"
+    data = bytearray(saved.read_bytes())
+    data[-3] ^= 255
+    saved.write_bytes(data)
+    with pytest.raises(ArtifactError, match=r"optimizer\.safetensors: content changed"):
+        train(tiny_training(tokens), out)
+
+
+def test_a_loss_that_explodes_stops_with_its_step(tokens: Artifact, tmp_path: Path) -> None:
+    config = tiny_training(tokens, learning_rate=1e30, schedule={"warmup_steps": 0})
+    with pytest.raises(ModelError, match=r"step \d+: loss"):
+        train(config, tmp_path / "model")
+
+
+def test_rows_that_do_not_divide_are_refused(tokens: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="micro_batch_rows 3 does not divide"):
+        train(tiny_training(tokens, micro_batch_rows=3), tmp_path / "model")
+
+
+def test_tokens_of_another_tokenizer_are_refused(tokens: Artifact, corpus: Artifact, tmp_path: Path) -> None:
+    from jpfm.tokens import tokenizer
+
+    other = tokenizer.train(
+        tokenizer.TokenizerConfig(stage="tokenizer", vocab_size=900), corpus, tmp_path / "other"
+    )
+    with pytest.raises(ArtifactError, match="was packed with"):
+        train(tiny_training(tokens, tokenizer=str(other.path)), tmp_path / "model")
