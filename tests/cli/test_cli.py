@@ -65,9 +65,7 @@ def test_a_missing_config(tmp_path: Path) -> None:
 
 def test_every_problem_of_a_config_at_once(tmp_path: Path) -> None:
     file = tmp_path / "train.yaml"
-    file.write_text(
-        "stage: train\nmodel:\n  size: 9M\nstep: 10\nsteps: many\nlearning_rate: 3e-4\n", encoding="utf-8"
-    )
+    file.write_text("stage: train\nmodel:\n  size: 9M\nstep: 10\nsteps: many\nlearning_rate: 3e-4\n", encoding="utf-8")
     done = jpfm("train", file, "--out", tmp_path / "out")
     assert_one_sentence(
         done, 2, "3 problems", f"{file}:3: model.size", f"{file}:4: step: unknown field; did you mean 'steps'?",

@@ -14,7 +14,6 @@ from jpfm.core import artifact as artifacts
 from jpfm.core.artifact import Artifact, Draft, Finished, open_artifact, produce, verify
 from jpfm.core.errors import ArtifactError
 from jpfm.core.lock import lock
-from jpfm.core.lock import lock
 
 CONFIG = {"name": "試作", "steps": 3}
 

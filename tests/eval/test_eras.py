@@ -40,7 +40,9 @@ def test_there_and_back(date: D) -> None:
         assert read_era_date(form.text()) == form
 
 
-@pytest.mark.parametrize("text", ["昭和64年1月8日", "平成31年5月1日", "令和元年4月30日", "大正16年1月1日", "令和5年2月29日"])
+@pytest.mark.parametrize(
+    "text", ["昭和64年1月8日", "平成31年5月1日", "令和元年4月30日", "大正16年1月1日", "令和5年2月29日"]
+)
 def test_days_that_never_were(text: str) -> None:
     read = read_era_date(text)
     assert read is not None

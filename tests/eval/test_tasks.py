@@ -73,7 +73,7 @@ def test_majority_and_item_hashes_depend_on_the_items() -> None:
     [
         ("", "no items"),
         ('{"q_id": 1, "question": "?"}\n', "no field"),
-        ('{"q_id":1,"question":"?","choice0":"a","choice1":"b","choice2":"c","choice3":"d","choice4":"e","label":5}\n', "label 5"),
+        (json.dumps({"q_id": 1, "question": "?", **{f"choice{n}": "a" for n in range(5)}, "label": 5}), "label 5"),
     ],
 )  # fmt: skip
 def test_a_broken_question_file_is_refused(tmp_path: Path, text: str, words: str) -> None:

@@ -99,5 +99,7 @@ def test_the_readme_names_real_commands_and_files(name: str) -> None:
         command = [word for word in words.split() if word.isalpha()]
         done = subprocess.run([sys.executable, "-m", "jpfm", *command, "--help"], capture_output=True, check=False)
         if done.returncode:  # the second word was an argument
-            done = subprocess.run([sys.executable, "-m", "jpfm", command[0], "--help"], capture_output=True, check=False)
+            done = subprocess.run(
+                [sys.executable, "-m", "jpfm", command[0], "--help"], capture_output=True, check=False
+            )
         assert done.returncode == 0, words

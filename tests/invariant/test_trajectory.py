@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 from safetensors.torch import load_file
+from tests.conftest import tiny_training
 
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import ArtifactError, ModelError, UsageError
 from jpfm.train.loop import train
-from tests.conftest import tiny_training
 
 
 def losses(folder: Path) -> list[float]:
@@ -139,8 +139,6 @@ def test_rows_that_do_not_divide_are_refused(tokens: Artifact, tmp_path: Path) -
 def test_tokens_of_another_tokenizer_are_refused(tokens: Artifact, corpus: Artifact, tmp_path: Path) -> None:
     from jpfm.tokens import tokenizer
 
-    other = tokenizer.train(
-        tokenizer.TokenizerConfig(stage="tokenizer", vocab_size=900), corpus, tmp_path / "other"
-    )
+    other = tokenizer.train(tokenizer.TokenizerConfig(stage="tokenizer", vocab_size=900), corpus, tmp_path / "other")
     with pytest.raises(ArtifactError, match="was packed with"):
         train(tiny_training(tokens, tokenizer=str(other.path)), tmp_path / "model")

@@ -8,7 +8,8 @@ import pytest
 from tests.report.made import CORPUS_STATS, STEPS
 
 from jpfm.core.errors import DataError
-from jpfm.report.plots import funnel, funnel_bars, in_step_order, loss_curve, read_curve, smoothed
+from jpfm.report.plots import funnel, funnel_bars, in_step_order
+from jpfm.train.plot import loss_curve, read_curve, smoothed
 
 
 def write(path: Path, rows: list[object]) -> Path:

@@ -1,5 +1,7 @@
 """The learning rate is a pure function of the step."""
 
+import itertools
+
 import pytest
 
 from jpfm.train.config import Schedule
@@ -13,8 +15,8 @@ def test_rises_to_the_peak_and_ends_at_the_floor(kind: str) -> None:
     assert rates[0] == pytest.approx(0.2)
     assert max(rates) == pytest.approx(2.0, rel=0.01)
     assert rates[-1] == pytest.approx(0.2)
-    assert all(a <= b for a, b in zip(rates[:9], rates[1:10], strict=True))
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a <= b for a, b in itertools.pairwise(rates[:10]))
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
 
 
 def test_wsd_is_flat_between_warmup_and_decay() -> None:

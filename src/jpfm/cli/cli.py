@@ -47,7 +47,9 @@ def _options(
 
 
 @app.command()
-def run(config: Path, overrides: Overrides = None, out: Out = None, workers: Workers = None, dry_run: Dry = False) -> None:
+def run(
+    config: Path, overrides: Overrides = None, out: Out = None, workers: Workers = None, dry_run: Dry = False
+) -> None:
     """Run a whole pipeline file: data, tokenizer, tokens, training, eval, leaderboard. Run again to resume."""
     from jpfm.pipeline import PipelineConfig
 
@@ -139,7 +141,9 @@ def _guarded() -> int:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the reader has gone
         return 0
     except MemoryError:
-        return _say(EnvironmentProblem("out of memory", hint="use fewer --workers or a smaller batch; run again to resume"))
+        return _say(
+            EnvironmentProblem("out of memory", hint="use fewer --workers or a smaller batch; run again to resume")
+        )
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
             raise
@@ -148,7 +152,7 @@ def _guarded() -> int:
             "choose a folder you may write to with --out"
         )  # fmt: skip
         return _say(EnvironmentProblem(f"{error.filename or 'writing'}: {error.strerror}", hint=hint))
-    except Exception as error:  # noqa: BLE001 - click's own usage errors carry an exit code; all others are bugs
+    except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _say_usage(error)
         raise

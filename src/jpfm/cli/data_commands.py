@@ -18,8 +18,10 @@ def build(
     overrides: Overrides = None,
     out: Out = None,
     workers: Workers = None,
-    part: Annotated[Optional[str], typer.Option("--slice", metavar="I/N", help="Build only this part; for array jobs.")] = None,  # noqa: UP045
-    limit_docs: Annotated[Optional[int], typer.Option(min=1, help="Documents to read of each shard, for a trial.")] = None,  # noqa: UP045
+    part: Annotated[
+        str | None, typer.Option("--slice", metavar="I/N", help="Build only this part; for array jobs.")
+    ] = None,
+    limit_docs: Annotated[int | None, typer.Option(min=1, help="Documents to read of each shard, for a trial.")] = None,
     dry_run: Dry = False,
 ) -> None:
     """Run a recipe: raw files to a corpus. Run the same line again to resume."""
@@ -52,7 +54,9 @@ def show(
     from jpfm.data.look import show_dropped, show_kept
 
     artifact = open_artifact(corpus, "corpus")
-    texts = show_dropped(artifact, dropped, number=number) if dropped else show_kept(artifact, number=number, source=source)
+    texts = (
+        show_dropped(artifact, dropped, number=number) if dropped else show_kept(artifact, number=number, source=source)
+    )
     for text in texts:
         emit(text)
 

@@ -73,7 +73,9 @@ def evaluate(config: Path, overrides: Overrides = None, out: Out = None, dry_run
 
     loaded = load_config(config, run.EvalConfig, overrides)
     if dry_run:
-        show_dry_run(loaded, [f"task {task.name}: {task.scorer}, {task.fewshot} examples" for task in loaded.config.tasks])
+        show_dry_run(
+            loaded, [f"task {task.name}: {task.scorer}, {task.fewshot} examples" for task in loaded.config.tasks]
+        )
         return
     emit(run.evaluate(loaded.config, require_out(out, "eval")).path)
 
@@ -86,4 +88,7 @@ def leaderboard(
     from jpfm.core.artifact import open_artifact
     from jpfm.report.leaderboard import leaderboard as render
 
-    emit(render([open_artifact(path, "scores") for path in scores], require_out(out, "report leaderboard")).path / "index.html")
+    emit(
+        render([open_artifact(path, "scores") for path in scores], require_out(out, "report leaderboard")).path
+        / "index.html"
+    )

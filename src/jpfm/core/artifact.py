@@ -28,7 +28,7 @@ import pydantic
 from jpfm.core import run
 from jpfm.core.errors import ArtifactError
 from jpfm.core.lock import lock
-from jpfm.core.log import log
+from jpfm.core.log import Events, log
 from jpfm.core.run import RunInfo
 
 Kind = Literal["source", "corpus", "tokenizer", "tokens", "checkpoint", "scores", "report"]
@@ -168,8 +168,11 @@ def produce(
         if (done := finished(out, plan)) is not None:
             return done
         draft = open_draft(out, plan)
+        events = Events(draft.logs / "events.jsonl")
+        events.write("resumed" if draft.resumed else "started", kind=kind)
         info = run.start(inputs={p.id: os.path.relpath(p.path, out) for p in parents})
         result = work(draft)
+        events.write("finished", kind=kind)
         draft.status("finished")
         files = tuple(hash_files(draft.path))
         identity = plan["config"]

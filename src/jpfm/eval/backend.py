@@ -108,9 +108,7 @@ class CheckpointModel:
         return [value for value in out if value is not None]
 
     def generate(self, prompts: Sequence[str], *, max_new_tokens: int) -> list[str]:
-        encoded = [
-            [self.start, *self.encode(prompt)][-(self.max_length - max_new_tokens) :] for prompt in prompts
-        ]
+        encoded = [[self.start, *self.encode(prompt)][-(self.max_length - max_new_tokens) :] for prompt in prompts]
         out = [""] * len(prompts)
         lengths = [len(tokens) + max_new_tokens for tokens in encoded]
         with torch.inference_mode(), progress("generating", total=len(prompts), unit="prompts") as bar:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pydantic
@@ -27,7 +28,7 @@ _ROWS = pa.schema(
         ("item_id", pa.string()), ("item_sha256", pa.string()), ("prompt_sha256", pa.string()), ("prompt", pa.string()),
         ("choices", pa.list_(pa.string())), ("choice_scores", pa.list_(pa.float64())), ("gold", pa.string()),
         ("answer", pa.string()), ("correct", pa.bool_()), ("error_class", pa.string()), ("level", pa.string()),
-        ("value", pa.float64()),
+        ("value", pa.float64()), ("weight", pa.float64()),
     ]
 )  # fmt: skip
 _FORMAT_ERRORS = ("format", "calendar")
@@ -68,9 +69,7 @@ def evaluate(config: EvalConfig, out: Path) -> Artifact:
     def work(draft: Draft) -> Finished:
         return _work(config, draft, checkpoint, Context(corpus.path if corpus else None))
 
-    return artifacts.produce(
-        out, kind="scores", version=VERSION, config=config.identity(), parents=parents, work=work
-    )
+    return artifacts.produce(out, kind="scores", version=VERSION, config=config.identity(), parents=parents, work=work)
 
 
 def _corpus(config: EvalConfig, checkpoint: Artifact) -> Artifact:
@@ -124,7 +123,7 @@ def summary(task: Task, scored: Scored) -> dict[str, Any]:
     """One task's entry of `scores.json`."""
     rows = scored.rows
     judged = [row for row in rows if row.correct is not None]
-    measured = [row for row in rows if row.value is not None]
+    measured = [row for row in rows if row.value is not None and row.correct is None]
     errors = Counter(row.error_class for row in judged if row.error_class is not None)
     interval = scored.interval
     return {
@@ -149,11 +148,18 @@ def _by(rows: Sequence[Row]) -> dict[str, Any]:
     for level in levels:
         own = [row for row in rows if row.level == level]
         judged = [row for row in own if row.correct is not None]
+        measured = [(row.value, row.weight) for row in own if row.value is not None and row.weight is not None]
         if judged:
-            value, low, high = stats.wilson(sum(bool(row.correct) for row in judged), len(judged))
-            table[level] = {"value": value, "low": low, "high": high, "num_items": len(own)}
-        elif weight := sum(row.weight or 0.0 for row in own):
-            table[level] = {"value": sum(row.value or 0.0 for row in own) / weight, "num_items": len(own)}
+            interval = stats.wilson(sum(bool(row.correct) for row in judged), len(judged))
+        elif measured:
+            values, weights = (np.array(column) for column in zip(*measured, strict=True))
+            interval = stats.bootstrap_ratio(values * weights, weights)
+        else:
+            continue
+        entry: dict[str, Any] = {"value": interval.value, "num_items": len(own)}
+        if len(own) > 1:  # one document says nothing about the spread of others
+            entry |= {"low": interval.low, "high": interval.high}
+        table[level] = entry
     return {"level": table} if table else {}
 
 
@@ -163,7 +169,7 @@ def _write_rows(rows: Sequence[Row], path: Path) -> None:
             "item_id": row.item_id, "item_sha256": row.item_sha256, "prompt_sha256": digest(row.prompt),
             "prompt": row.prompt, "choices": list(row.choices), "choice_scores": list(row.choice_scores),
             "gold": row.gold, "answer": row.answer, "correct": row.correct, "error_class": row.error_class,
-            "level": row.level, "value": row.value,
+            "level": row.level, "value": row.value, "weight": row.weight,
         }
         for row in rows
     ]  # fmt: skip

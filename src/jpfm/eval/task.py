@@ -47,7 +47,7 @@ class Row:
     item_id: str
     item_sha256: str
     prompt: str
-    gold: str
+    gold: str | None
     answer: str | None
     correct: bool | None
     """None: unscored, for the reason in error_class."""
@@ -56,8 +56,9 @@ class Row:
     choice_scores: tuple[float, ...] = ()
     level: str | None = None
     value: float | None = None
-    """A measurement that is not right or wrong (bits of a document)."""
+    """A measurement that is not right or wrong (bits per character of a document)."""
     weight: float | None = None
+    """What the measurement counts for in an average (characters of the document)."""
 
 
 @dataclass(frozen=True)

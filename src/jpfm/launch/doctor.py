@@ -114,8 +114,8 @@ def matmul_rate(device: str, dtype: object) -> float:
     import torch
 
     size = 1024 if device == "cpu" else 8192
-    left = torch.randn(size, size, device=device, dtype=dtype)  # type: ignore[arg-type]
-    right = torch.randn(size, size, device=device, dtype=dtype)  # type: ignore[arg-type]
+    left = torch.randn(size, size, device=device, dtype=dtype)
+    right = torch.randn(size, size, device=device, dtype=dtype)
 
     def wait() -> None:
         if device != "cpu":

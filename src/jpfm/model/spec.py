@@ -1,9 +1,9 @@
 """Model sizes: settings to a transformers config, its own initialisation, and what it will cost.
 
-    spec = ModelSpec(size="8M")
-    config = spec.to_transformers(vocab_size=16_000, seq_len=512)
-    model = build(spec, vocab_size=16_000, seq_len=512, seed=0)      # fp32, initialised
-    print(estimate(config, seq_len=512))
+spec = ModelSpec(size="8M")
+config = spec.to_transformers(vocab_size=16_000, seq_len=512)
+model = build(spec, vocab_size=16_000, seq_len=512, seed=0)      # fp32, initialised
+print(estimate(config, seq_len=512))
 """
 
 import math
@@ -76,7 +76,9 @@ class ModelSpec(Settings):
             update={name: value for name in Shape.model_fields if (value := getattr(self, name)) is not None}
         )
 
-    def to_transformers(self, vocab_size: int, seq_len: int, *, bos: int = 1, eos: int = 2, pad: int = 3) -> LlamaConfig:
+    def to_transformers(
+        self, vocab_size: int, seq_len: int, *, bos: int = 1, eos: int = 2, pad: int = 3
+    ) -> LlamaConfig:
         """The transformers config. The vocabulary is padded to a multiple of 64 rows."""
         shape = self.shape
         return LlamaConfig(

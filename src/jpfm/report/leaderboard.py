@@ -20,6 +20,7 @@ from jpfm.report.background import CorpusView
 from jpfm.report.page import Page, data, gather
 from jpfm.report.render import Picture, render
 from jpfm.report.scores import ANSWER_CHARS, PROMPT_CHARS, SAMPLE_EACH, Scores, Words, notice, read_scores
+from jpfm.train import plot
 
 VERSION = 1
 
@@ -68,7 +69,7 @@ def _draw(page: Page, folder: Path) -> tuple[dict[str, Picture], list[Words]]:
         if model.metrics is None:
             continue
         try:
-            left_out = plots.read_curve(model.metrics).num_left_out
+            left_out = plot.read_curve(model.metrics).num_left_out
         except DataError as error:
             notice(
                 notices,
@@ -87,9 +88,7 @@ def _draw(page: Page, folder: Path) -> tuple[dict[str, Picture], list[Words]]:
     pictures: dict[str, Picture] = {}
     if curves:
         lone = next(iter(curves.values())) if len(page.models) == 1 else None
-        pictures["loss"] = _both(
-            folder / "loss.png", lambda out, dark: plots.loss_curve(lone or curves, out, dark=dark)
-        )
+        pictures["loss"] = _both(folder / "loss.png", lambda out, dark: plot.loss_curve(lone or curves, out, dark=dark))
     for position, corpus in enumerate(page.corpora, start=1):
 
         def draw(out: Path, dark: bool, corpus: CorpusView = corpus) -> None:

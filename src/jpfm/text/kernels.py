@@ -227,7 +227,7 @@ def repeated_ngram_share(column: pa.Array, *, size: int = 10) -> npt.NDArray[np.
 
 
 @_jit
-def _minhash(offsets, data, size, multipliers, increments, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _minhash(offsets, data, size, multipliers, increments, out):  # type: ignore[no-untyped-def]
     longest = 1
     for row in range(out.shape[0]):
         longest = max(longest, offsets[row + 1] - offsets[row])
@@ -268,7 +268,7 @@ def _unique_ngrams(offsets, data, row, size):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _jaccard(offsets, data, left, right, size, out):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _jaccard(offsets, data, left, right, size, out):  # type: ignore[no-untyped-def]
     for pair in range(out.shape[0]):
         first = _unique_ngrams(offsets, data, left[pair], size)
         second = _unique_ngrams(offsets, data, right[pair], size)

@@ -169,7 +169,7 @@ def _spelled(tokens: tuple[str, ...]) -> str:
 
 
 def _score(piece: Any) -> float:
-    """SentencePiece never finds a control or byte piece in text; transformers does, unless spelling it out costs less."""
+    """SentencePiece finds no control or byte piece in text; transformers does, unless spelling it out costs less."""
     in_text = piece.type in (piece.NORMAL, piece.USER_DEFINED, piece.UNKNOWN)
     return float(piece.score) if in_text else _NEVER
 

@@ -84,9 +84,7 @@ def find_tokenizer(config: TrainConfig, tokens: Artifact) -> Artifact:
     )
 
 
-def train(
-    config: TrainConfig, out: Path, *, on_checkpoint: Callable[[Artifact], None] | None = None
-) -> Artifact:
+def train(config: TrainConfig, out: Path, *, on_checkpoint: Callable[[Artifact], None] | None = None) -> Artifact:
     """Train a model from scratch, or go on where an earlier run stopped.
 
     Args:
@@ -153,7 +151,7 @@ class _Trainer:
         world = accelerator.num_processes
         if config.rows_per_step % world:
             raise UsageError(
-                f"batch_tokens {config.batch_tokens} is {config.rows_per_step} rows; {world} processes do not divide it",
+                f"batch_tokens {config.batch_tokens} is {config.rows_per_step} rows; {world} processes cannot share",
                 hint=f"set batch_tokens to a multiple of {world * config.seq_len}",
             )
         rows = config.rows_per_step // world
@@ -253,7 +251,8 @@ class _Trainer:
         if self.accelerator.is_main_process:
             made = state.save(
                 steps, done, self.config.identity(), self.parents,
-                lambda folder: state.write(folder, model, self.tokenizer, optimizer, done), self.config.keep_checkpoints,
+                lambda folder: state.write(folder, model, self.tokenizer, optimizer, done),
+                self.config.keep_checkpoints,
             )  # fmt: skip
             if self.on_checkpoint is not None:
                 self.on_checkpoint(made)
@@ -280,8 +279,8 @@ def _tensor(array: Any, device: torch.device) -> torch.Tensor:
 
 def _optimizer(config: TrainConfig, model: Any) -> torch.optim.Optimizer:
     """AdamW; vectors (norms) take no weight decay."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]  # noqa: PLR2004
-    vectors = [p for p in model.parameters() if p.ndim < 2]  # noqa: PLR2004
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
@@ -295,7 +294,7 @@ def _announce(config: TrainConfig, model_config: Any, order: TokenOrder) -> None
     cost = models.estimate(model_config, config.seq_len)
     tokens = config.steps * config.batch_tokens
     log.info(
-        "%s: %s parameters (%s in embeddings), %.3g FLOP a token, %.3g in all; weights, gradients and optimizer %.2f GB",
+        "%s: %s parameters (%s in embeddings), %.3g FLOP a token, %.3g in all; %.2f GB for weights and optimizer",
         config.name, f"{cost.parameters:,}", f"{cost.embedding_parameters:,}", cost.flops_per_token,
         cost.flops_per_token * tokens, cost.training_bytes / 1e9,
     )  # fmt: skip

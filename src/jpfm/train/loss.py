@@ -19,7 +19,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     """hidden (N, D), weight (V, D), targets (N,) -> sum of -log p(target), a scalar in fp32."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         dtype = torch.get_autocast_dtype(hidden.device.type) if _autocast(hidden) else hidden.dtype
         matrix = weight.to(dtype)
         grad_hidden = torch.empty_like(hidden)
@@ -47,7 +47,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         grad_hidden, grad_matrix = ctx.saved_tensors
         return grad_hidden * grad.to(grad_hidden.dtype), grad_matrix * grad, None
 
@@ -64,7 +64,7 @@ def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor
         weight: the output matrix, shape (V, D).
         targets: token ids or IGNORE, shape (N,).
     """
-    return _ChunkedCrossEntropy.apply(hidden, weight, targets)  # type: ignore[no-any-return]
+    return _ChunkedCrossEntropy.apply(hidden, weight, targets)
 
 
 class LossModel(nn.Module):

@@ -69,9 +69,7 @@ def restore(folder: Path, model: Any, optimizer: torch.optim.Optimizer) -> int:
     return int(json.loads((folder / _TRAINER).read_text(encoding="utf-8"))["step"])
 
 
-def save(
-    steps: Path, step: int, config: dict[str, Any], parents: list[Artifact], fill: Any, keep: int
-) -> Artifact:
+def save(steps: Path, step: int, config: dict[str, Any], parents: list[Artifact], fill: Any, keep: int) -> Artifact:
     """Write `steps/step-NNNNNNNN` as an artifact of its own and retire the oldest beyond `keep`.
 
     Args:

@@ -81,7 +81,9 @@ _NUMBER = r"[0-9〇零一二三四五六七八九十百]+"
 _ERA_TEXT = re.compile(
     rf"(明治|大正|昭和|平成|令和|[MTSHR])\s*(元|{_NUMBER})\s*[年./-]\s*({_NUMBER})\s*[月./-]\s*({_NUMBER})\s*日?"
 )
-_WEST_TEXT = re.compile(rf"(?:西暦)?\s*([0-9〇零一二三四五六七八九]{{4}})\s*[年./-]\s*({_NUMBER})\s*[月./-]\s*({_NUMBER})\s*日?")
+_WEST_TEXT = re.compile(
+    rf"(?:西暦)?\s*([0-9〇零一二三四五六七八九]{{4}})\s*[年./-]\s*({_NUMBER})\s*[月./-]\s*({_NUMBER})\s*日?"
+)
 _WIDTH = str.maketrans("０１２３４５６７８９／．－ＭＴＳＨＲ", "0123456789/.-MTSHR")
 
 

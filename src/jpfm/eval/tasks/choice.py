@@ -62,6 +62,7 @@ def _rows(file: Path) -> Iterator[Any]:
 
 
 def choices_of(item: dict[str, Any]) -> list[str]:
+    """The five choices of an item, in order."""
     return [str(item[f"choice{n}"]) for n in range(NUM_CHOICES)]
 
 
@@ -110,11 +111,16 @@ class ChoiceTask(Task):
             best = max(range(NUM_CHOICES), key=lambda n: own[n])
             rows.append(
                 Row(
-                    item_id=str(item["q_id"]), item_sha256=digest([item["question"], options, item["label"]]),
-                    prompt=prompt, gold=options[item["label"]], answer=options[best], correct=best == item["label"],
-                    error_class=None if best == item["label"] else "other_choice", choices=tuple(options),
+                    item_id=str(item["q_id"]),
+                    item_sha256=digest([item["question"], options, item["label"]]),
+                    prompt=prompt,
+                    gold=options[item["label"]],
+                    answer=options[best],
+                    correct=best == item["label"],
+                    error_class=None if best == item["label"] else "other_choice",
+                    choices=tuple(options),
                     choice_scores=tuple(own),
-                )  # fmt: skip
+                )
             )
         labels = [item["label"] for item in items]
         majority = max(labels.count(n) for n in range(NUM_CHOICES)) / len(labels)

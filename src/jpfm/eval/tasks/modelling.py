@@ -42,8 +42,8 @@ class BitsPerCharacter(Task):
         chars = np.array([float(len(text)) for text in texts])
         rows = [
             Row(
-                item_id=identity, item_sha256=digest(text), prompt=text[:200], gold="", answer=None, correct=None,
-                error_class="not_applicable", level=source, value=float(b), weight=float(c),
+                item_id=identity, item_sha256=digest(text), prompt=text[:200], gold=None, answer=None, correct=None,
+                level=source, value=float(b / c), weight=float(c),
             )
             for identity, source, text, b, c in zip(ids, sources, texts, bits, chars, strict=True)
         ]  # fmt: skip
