@@ -55,8 +55,7 @@ class CharacterNgrams:
     """Interpolated modified Kneser-Ney, trained on texts; order - 1 BEGINs stand before each document."""
 
     def __init__(self, texts: Sequence[str], order: int = 5) -> None:
-        self.order = order
-        codes = _codes(texts, order)
+        self.order, codes = order, _codes(texts, order)
         seen = np.flatnonzero(np.bincount(codes, minlength=END_CODE + 1)[:BEGIN_CODE])
         self.num_symbols = FIRST_CHARACTER + len(seen)
         self.symbol_of = np.full(END_CODE + 1, UNKNOWN, np.int64)
@@ -153,14 +152,16 @@ def model_bits(out: Path, corpus: Artifact, held_out: list[dict[str, str]]) -> t
     """Scores and checkpoint, and bits by document id; some documents are missing where the task set max_chars."""
     file = out / "scores" / "items" / "bits_per_character.parquet"
     if not file.exists():
-        hint = "let `jpfm run` finish with the task bits_per_character, or leave the model out: --baselines-only"
-        raise ArtifactError(f"{file} is missing: the model is not scored on held-out documents", hint=hint)
+        raise ArtifactError(f"model is not scored: {file} is missing", hint="finish `jpfm run`, or --baselines-only")
     scores, model = open_artifact(out / "scores", "scores"), open_artifact(out / "model", "checkpoint")
     rows, texts = pq.read_table(file).to_pylist(), {row["id"]: digest(row["text"]) for row in held_out}
     same = all(texts.get(row["item_id"]) == row["item_sha256"] for row in rows)
     if not same or not {corpus.id, model.id} <= set(scores.manifest.parents):
         raise ArtifactError(f"{out}: scores/ is not of this corpus/ and model/", hint="name the folder of one run")
-    return [scores, model], {row["item_id"]: row["value"] for row in rows}
+    bits = {row["item_id"]: row["value"] * row.get("weight", 1.0) for row in rows}  # no weights: value is all bits
+    rate = sum(bits.values()) / sum(len(row["text"]) for row in held_out if row["id"] in bits)
+    assert np.isclose(rate, scores.manifest.stats["bits_per_character"]), f"{rate}: the rows do not add up to the score"
+    return [scores, model], bits
 
 
 def compare(out: Path, *, baselines_only: bool) -> dict[str, Any]:
@@ -216,11 +217,10 @@ def compare(out: Path, *, baselines_only: bool) -> dict[str, Any]:
 
 def markdown(result: dict[str, Any]) -> str:
     """The table for people, its intervals and the conditions."""
-    keys = list(result["rows"][0]["bits_per_character"])
-    head = f"| source | documents | characters | {' | '.join(keys).replace('_', ' ')} |"
-    lines = [head, "|---" + "|---:" * (len(keys) + 2) + "|"]
+    head = f"| source | documents | characters | {' | '.join(result['rows'][0]['bits_per_character'])} |"
+    lines = [head.replace("_", " "), "|---" + "|---:" * (head.count("|") - 2) + "|"]
     for row in result["rows"]:
-        figures = " | ".join(f"{row['bits_per_character'][key]:.3f}" for key in keys)
+        figures = " | ".join(f"{value:.3f}" for value in row["bits_per_character"].values())
         lines.append(f"| {row['source']} | {row['documents']:,} | {row['characters']:,} | {figures} |")
     spans = [f"{key} {v['value']:.3f} [{v['low']:.3f}, {v['high']:.3f}]" for key, v in result["intervals"].items()]
     lines += ["", f"Bits per character, lower is better. 95 % by bootstrap over documents: {'; '.join(spans)}."]

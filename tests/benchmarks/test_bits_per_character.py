@@ -114,6 +114,25 @@ def test_xz_given_text_pays_little_for_what_it_has_read() -> None:
     assert other > 300
 
 
+@pytest.mark.parametrize("max_chars", [None, 500])
+def test_the_model_is_compared_on_the_documents_it_was_scored_on(
+    corpus: Artifact, checkpoint: Artifact, tmp_path: Path, max_chars: int | None
+) -> None:
+    from jpfm.eval.run import EvalConfig, evaluate
+
+    (tmp_path / "corpus").symlink_to(corpus.path)
+    (tmp_path / "model").symlink_to(checkpoint.path)
+    task = {"task": "bits_per_character", "max_chars": max_chars}
+    config = EvalConfig.model_validate({"stage": "eval", "model": str(checkpoint.path), "tasks": [task]})
+    scores = evaluate(config, tmp_path / "scores")
+    result = bench.compare(tmp_path, baselines_only=False)
+    total = result["rows"][-1]
+    assert total["bits_per_character"]["model"] == pytest.approx(scores.manifest.stats["bits_per_character"])
+    assert (total["documents"] < len(_texts(corpus, "held_out"))) == (max_chars is not None)
+    assert result["artifacts"] == {"corpus": corpus.id, "checkpoint": checkpoint.id, "scores": scores.id}
+    assert "\nModel: " in bench.markdown(result)
+
+
 def test_a_run_without_scores_says_what_to_do(corpus: Artifact) -> None:
     with pytest.raises(ArtifactError, match="not scored") as caught:
         bench.compare(corpus.path.parent, baselines_only=False)

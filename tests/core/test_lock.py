@@ -32,7 +32,7 @@ def _start_owner(out: Path, go: Path) -> "subprocess.Popen[str]":
     owner = subprocess.Popen([sys.executable, "-c", OWNER, str(out), str(go)], stdout=subprocess.PIPE, text=True)
     begun = out.with_name(out.name + ".partial") / "begun"
     until = time.monotonic() + 60
-    while not begun.exists() and time.monotonic() < until:
+    while not begun.exists() and owner.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
     return owner
 
