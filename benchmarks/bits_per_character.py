@@ -16,10 +16,10 @@ symbols) * symbols + (last symbol): it fits 64 bits at any n. Refused: KenLM (a 
 """
 
 import argparse
-import lzma
 import multiprocessing
 import resource
 from collections.abc import Sequence
+from lzma import FILTER_LZMA2, PRESET_EXTREME, LZMACompressor, compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +39,6 @@ Floats = npt.NDArray[np.float64]
 BEGIN, UNKNOWN, END, FIRST_CHARACTER = range(4)  # symbols; BEGIN is 0, for it stands before the stream's start too
 BEGIN_CODE, END_CODE = 0x110000, 0x110001  # past the last code point
 NUM_OUTCOMES = 0x110000 - 0x800 + 1  # Unicode scalar values (surrogates are none) and the end of document
-XZ_PRESET = 9 | lzma.PRESET_EXTREME
 
 
 class Table(NamedTuple):
@@ -131,8 +130,9 @@ def _table(keys: Ints, counts: Ints, num_contexts: int, base: int) -> Table:
 def xz_given(train: bytes, parts: Sequence[bytes]) -> list[int]:
     """Bytes each part adds to `xz -9e` of the training text. That is compressed once; each part goes on in a fork."""
     size = max(2**26, len(train) + max(map(len, parts)))
-    compressor = lzma.LZMACompressor(filters=[{"id": lzma.FILTER_LZMA2, "preset": XZ_PRESET, "dict_size": size}])
-    compressor.compress(train)  # what it returns is the same for all parts
+    compressor = LZMACompressor(filters=[{"id": FILTER_LZMA2, "preset": 9 | PRESET_EXTREME, "dict_size": size}])
+    for start in range(0, len(train), 2**15):  # in pieces: of a long one all but the first is left to flush()
+        compressor.compress(train[start : start + 2**15])
     fork = multiprocessing.get_context("fork")
     sizes = fork.SimpleQueue()
 
@@ -194,7 +194,7 @@ def compare(out: Path, *, baselines_only: bool) -> dict[str, Any]:
     rows = []
     for (name, group), part, added in zip(groups.items(), parts, given, strict=True):
         total = int(characters[group].sum())
-        xz = {"xz_given_train": added, "xz_alone": len(lzma.compress(part, preset=XZ_PRESET))}
+        xz = {"xz_given_train": added, "xz_alone": len(compress(part, preset=9 | PRESET_EXTREME))}
         figures = {k: float(v[group].sum()) / total for k, v in bits.items()} | {
             k: v * 8 / total for k, v in xz.items()
         }

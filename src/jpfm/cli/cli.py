@@ -6,6 +6,7 @@ Result paths go to stdout, everything else to stderr. Exit codes: 0 ok, 2 usage 
 
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -127,6 +128,7 @@ def verify(
 
 def main() -> None:
     """Entry point: run a command and turn what goes wrong into a sentence and an exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     sys.exit(_guarded())
 
 
@@ -135,7 +137,7 @@ def _guarded() -> int:
         result = app(standalone_mode=False)
     except JpfmError as error:
         return _say(error)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return _say(Preempted("interrupted; everything finished is kept", hint="run the same command again to go on"))
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the reader has gone

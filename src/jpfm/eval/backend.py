@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM
 
 from jpfm.core import artifact as artifacts
@@ -43,6 +44,7 @@ class CheckpointModel:
             raise ArtifactError(
                 f"checkpoint {path} is damaged: {problems[0]}", hint="copy it again or train again; see `jpfm verify`"
             )
+        transformers.utils.logging.disable_progress_bar()  # jpfm shows its own
         tokenizer = tokenizers.load(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, trust_remote_code=False)
         if len(tokenizer) > model.config.vocab_size:
