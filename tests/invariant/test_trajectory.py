@@ -139,6 +139,10 @@ def test_rows_that_do_not_divide_are_refused(tokens: Artifact, tmp_path: Path) -
 def test_tokens_of_another_tokenizer_are_refused(tokens: Artifact, corpus: Artifact, tmp_path: Path) -> None:
     from jpfm.tokens import tokenizer
 
-    other = tokenizer.train(tokenizer.TokenizerConfig(stage="tokenizer", vocab_size=1400, character_coverage=0.98), corpus, tmp_path / "other")
+    other = tokenizer.train(
+        tokenizer.TokenizerConfig(stage="tokenizer", vocab_size=1400, character_coverage=0.98),
+        corpus,
+        tmp_path / "other",
+    )
     with pytest.raises(ArtifactError, match="was packed with"):
         train(tiny_training(tokens, tokenizer=str(other.path)), tmp_path / "model")
