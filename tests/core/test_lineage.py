@@ -43,3 +43,12 @@ def test_a_lost_parent_is_named_and_found_again_beside_its_child(
     shutil.copytree(corpus.path, tmp_path / "elsewhere" / "renamed")
     shutil.copytree(tokenizer.path, tmp_path / "elsewhere" / "other")
     assert len(list(ancestors(moved))) == 8
+
+
+def test_a_manifest_of_another_program_is_passed_over(tokens: Artifact, corpus: Artifact, tmp_path: Path) -> None:
+    shutil.copytree(tokens.path, tmp_path / "tokens")
+    shutil.copytree(corpus.path, tmp_path / "corpus")
+    for name, text in (("web", '{"name": "an app", "icons": []}'), ("broken", "{")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(text, encoding="utf-8")
+    assert corpus.id in {one.id for one in parents(open_artifact(tmp_path / "tokens")) if isinstance(one, Artifact)}

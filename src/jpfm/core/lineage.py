@@ -3,6 +3,7 @@
 print(why(Path("out/scores")))
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,34 +12,38 @@ from jpfm.core.errors import ArtifactError
 
 
 def index(folder: Path) -> dict[str, Artifact]:
-    """Every finished artifact below a folder, by id."""
+    """Every finished artifact below a folder, by id. A manifest.json of some other program is passed over."""
     found: dict[str, Artifact] = {}
     for file in sorted(folder.rglob(MANIFEST)):
-        artifact = open_artifact(file.parent)
-        found.setdefault(artifact.id, artifact)
+        if _is_ours(file):
+            artifact = open_artifact(file.parent)
+            found.setdefault(artifact.id, artifact)
     return found
 
 
-def _neighbours(artifact: Artifact) -> dict[str, Artifact]:
-    """Artifacts below it, beside it, and where its inputs were when it was made."""
-    found = index(artifact.path)
-    for sibling in sorted(artifact.path.absolute().parent.iterdir()):
-        if sibling.is_dir() and not sibling.name.endswith(".partial"):
-            found.update({k: v for k, v in index(sibling).items() if k not in found})
-    for identity, place in artifact.manifest.run.inputs.items():
-        path = artifact.path.absolute() / place
-        if identity not in found and (path / MANIFEST).exists():
-            candidate = open_artifact(path)
-            found.setdefault(candidate.id, candidate)
-    return found
+def _is_ours(file: Path) -> bool:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return False  # ours is written whole or not at all
+    return isinstance(content, dict) and {"schema_version", "kind", "id"} <= content.keys()
 
 
 def parents(artifact: Artifact) -> list[Artifact | str]:
-    """The parents in manifest order; a bare id for one that lies neither beside it nor where it was."""
-    if not artifact.manifest.parents:
-        return []
-    around = _neighbours(artifact)
-    return [around.get(identity, identity) for identity in artifact.manifest.parents]
+    """The parents in manifest order; a bare id for one that lies neither where it was, nor inside, nor beside it."""
+    wanted = artifact.manifest.parents
+    found: dict[str, Artifact] = {}
+    for identity, place in artifact.manifest.run.inputs.items():
+        path = artifact.path.absolute() / place
+        if (path / MANIFEST).is_file() and _is_ours(path / MANIFEST) and (there := open_artifact(path)).id == identity:
+            found[identity] = there
+    folders = [artifact.path, *sorted(artifact.path.absolute().parent.iterdir())]
+    for folder in folders:  # moved or copied since: look around
+        if set(wanted) <= found.keys():
+            break
+        if folder.is_dir() and not folder.name.endswith(".partial"):
+            found = index(folder) | found
+    return [found.get(identity, identity) for identity in wanted]
 
 
 def ancestors(artifact: Artifact) -> Iterator[Artifact]:
