@@ -93,7 +93,7 @@ def test_the_readme_names_real_commands_and_files(name: str) -> None:
         assert (ROOT / target).exists(), target
     for path in re.findall(r"(?:configs|data_recipes)/[\w/.-]+\.yaml", text):
         assert (ROOT / path).exists(), path
-    for target in re.findall(r"make (\w+)", text):
+    for target in re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE), target
     for words in re.findall(r"^\$?\s*jpfm ([a-z]+(?: [a-z]+)?)", text, re.MULTILINE):
         command = [word for word in words.split() if word.isalpha()]

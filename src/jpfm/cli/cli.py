@@ -19,6 +19,7 @@ from jpfm.cli.shared import Dry, Out, Overrides, Workers, emit, load_config, sho
 from jpfm.core import log as logs
 from jpfm.core.errors import EnvironmentProblem, JpfmError, Preempted
 
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
 app = typer.Typer(
     help="jpfm: raw Japanese text to a foundation model, every token traced.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -135,6 +136,8 @@ def main() -> None:
 def _guarded() -> int:
     try:
         result = app(standalone_mode=False)
+        if result == _INTERRUPTED:
+            raise KeyboardInterrupt
     except JpfmError as error:
         return _say(error)
     except (KeyboardInterrupt, typer.Abort):
