@@ -37,6 +37,8 @@ class PipelineConfig(Settings):
 
 def run(config: PipelineConfig, out: Path, *, workers: int) -> Artifact:
     """Run all stages into `out`; returns the leaderboard."""
+    for task in config.eval.tasks:  # a missing benchmark file is said now, not after training
+        task.check()
     corpus = build(config.data, out / "corpus", workers=workers)
     assert corpus is not None  # only a slice returns None
     log.info("corpus: %s", corpus.path)

@@ -74,6 +74,30 @@ def test_every_problem_of_a_config_at_once(tmp_path: Path) -> None:
     assert "learning_rate" not in done.stderr
 
 
+def test_a_check_over_several_fields_points_at_the_one_to_change(tmp_path: Path) -> None:
+    done = jpfm("train", "configs/train/8M.yaml", "steps=4", "--out", tmp_path / "out", cwd=ROOT)
+    assert_one_sentence(done, 2, "command line: steps 4 are fewer than schedule.warmup_steps 100", "schema train")
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        "stage: data\nname: r\nsources:\n  - {format: text, name: a, paths: [a], rights: {licence: CC0-1.0}}\n"
+        "steps:\n  - step: normalize\n  - step: split\n",
+        encoding="utf-8",
+    )
+    done = jpfm("data", "build", recipe, "--out", tmp_path / "out")
+    assert_one_sentence(done, 2, f"{recipe}:7: steps.1 (split) needs column 'num_chars'; put `- step: characters`")
+
+
+def test_a_missing_benchmark_file_is_said_before_training(tmp_path: Path) -> None:
+    config = tmp_path / "p.yaml"
+    text = (ROOT / "configs" / "quickstart.yaml").read_text(encoding="utf-8")
+    config.write_text(
+        text.replace("- task: sample_questions", "- task: jcommonsenseqa\n      path: nope.json"), "utf-8"
+    )
+    done = jpfm("run", config, "--out", tmp_path / "out")
+    assert_one_sentence(done, 3, "nope.json: no such file", "tasks.0.path=FILE")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_config_of_another_stage(recipe_file: Path) -> None:
     assert_one_sentence(jpfm("train", recipe_file), 2, "this is a 'data' config")
 
@@ -113,7 +137,7 @@ def test_a_folder_that_is_no_artifact(command: str, tmp_path: Path) -> None:
 
 def test_an_artifact_of_another_kind(tokenizer: Artifact, tmp_path: Path) -> None:
     done = jpfm("data", "stats", tokenizer.path)
-    assert_one_sentence(done, 4, "is a tokenizer, not a corpus")
+    assert_one_sentence(done, 4, "is a tokenizer artifact, not a corpus artifact")
 
 
 def test_a_folder_made_with_other_settings(recipe_file: Path, corpus: Artifact) -> None:

@@ -191,5 +191,5 @@ def test_a_missing_folder_and_a_wrong_kind_are_said_so(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="does not exist"):
         open_artifact(tmp_path / "nowhere")
     _make(tmp_path / "a")
-    with pytest.raises(ArtifactError, match="is a source, not a tokenizer"):
+    with pytest.raises(ArtifactError, match="is a source artifact, not a tokenizer artifact"):
         open_artifact(tmp_path / "a", "tokenizer")

@@ -33,7 +33,7 @@ def test_steps_that_cannot_follow_each_other_are_refused(make_recipe: Make, step
 
 def test_two_sources_of_one_name_and_no_terms_are_refused(make_recipe: Make, recipe: Recipe) -> None:
     twice = recipe.model_dump() | {"sources": [recipe.sources[0].model_dump()] * 2}
-    with pytest.raises(pydantic.ValidationError, match="two sources are called 'aozora'"):
+    with pytest.raises(pydantic.ValidationError, match="sources: two are called 'aozora'"):
         Recipe.model_validate(twice)
     with pytest.raises(pydantic.ValidationError, match=r"rights\.licence|rights"):
         make_recipe({"a": "x"}, [], source={"rights": {}})

@@ -286,7 +286,9 @@ def test_a_broken_line_is_quarantined_and_the_next_one_read(read_file: Read) -> 
     assert good == {"s/a.jsonl#1": "一", "s/a.jsonl#8": "🍣", "s/a.jsonl#9": "\0nul", "s/a.jsonl#14": "最後"}
     errors = {doc.id.rpartition("#")[2]: doc.error for doc in found if isinstance(doc, Quarantined)}
     assert errors == dict.fromkeys(["2", "4", "5", "6", "11", "12", "13"], "format") | {"7": "decode", "10": "decode"}
-    assert any("fields found: body; set text_field" in doc.detail for doc in found if isinstance(doc, Quarantined))
+    details = [doc.detail for doc in found if isinstance(doc, Quarantined)]
+    assert any("'text' is missing; fields found: body; text_field names it" in detail for detail in details)
+    assert any("'text' is a int, not text" in detail for detail in details)
     batch = to_batch([doc for doc in found if isinstance(doc, Document)], "s", "CC0-1.0")
     assert batch.column("title").to_pylist() == ["題", "", "", ""]
     assert [json.loads(meta) for meta in batch.column("meta").to_pylist()][:2] == [{"k": [1]}, {"k": "\udfff"}]

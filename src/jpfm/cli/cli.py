@@ -73,7 +73,9 @@ def _pipeline(loaded: Any, out: Path, workers: int | None, dry_run: bool) -> Non
     from jpfm.pipeline import run as run_pipeline
 
     if dry_run:
-        show_dry_run(loaded, [*plans.data(loaded.config.data), *plans.train(loaded.config.train)])
+        config = loaded.config
+        training = plans.train(config.train, config.tokenizer.vocab_size)
+        show_dry_run(loaded, [*plans.data(config.data), *training, *plans.stages(out)])
         return
     page = run_pipeline(loaded.config, out, workers=workers or os.cpu_count() or 1)
     emit(page.path / "index.html")
@@ -165,7 +167,8 @@ def _guarded() -> int:
 
 
 def _say(error: JpfmError) -> int:
-    sys.stderr.write(f"error: {error.message}\n  hint: {error.hint}\n")
+    label = "stopped" if isinstance(error, Preempted) else "error"
+    sys.stderr.write(f"{label}: {error.message}\n  hint: {error.hint}\n")
     return error.exit_code
 
 

@@ -45,7 +45,7 @@ def build(
 @app.command()
 def show(
     corpus: Path,
-    dropped: Annotated[Optional[str], typer.Option(help="Show documents dropped for this reason.")] = None,  # noqa: UP045
+    dropped: Annotated[str | None, typer.Option(help="Show what was dropped or quarantined for this reason.")] = None,
     source: Annotated[Optional[str], typer.Option(help="Only this source.")] = None,  # noqa: UP045
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many.")] = 10,
 ) -> None:

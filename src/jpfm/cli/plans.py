@@ -17,20 +17,34 @@ def data(recipe: Any) -> Iterator[str]:
     for position, source in enumerate(recipe.sources):
         own = [shard for shard in shards if shard.source == position]
         files, size = sum(len(shard.files) for shard in own), sum(shard.bytes for shard in own)
-        yield f"source {source.name}: {files:,} files, {size / 1e6:,.1f} MB, {len(own)} shards, {source.rights.licence}"
+        yield f"source {source.name}: files {files:,}, {size / 1e6:,.1f} MB, shards {len(own)}, {source.rights.licence}"
     for number, (decision, steps) in enumerate(recipe.passes(), start=1):
         names = ", ".join([*([f"apply {decision.name}"] if decision else []), *(step.name for step in steps)])
         yield f"pass {number}: {names}"
 
 
-def train(config: Any) -> Iterator[str]:
-    """Parameters, tokens, memory and hours of a training run."""
+def stages(out: Path) -> Iterator[str]:
+    """Which stages of a pipeline are finished in a folder."""
+    for name in ("corpus", "tokenizer", "tokens", "model", "scores", "leaderboard"):
+        if (out / name / artifacts.MANIFEST).exists():
+            yield f"stage {name}: finished, {artifacts.open_artifact(out / name).id}"
+        else:
+            begun = (out / f"{name}.partial").exists()
+            yield f"stage {name}: {'begun, resumes' if begun else 'to do'}"
+
+
+def train(config: Any, vocab_size: int | None = None) -> Iterator[str]:
+    """Parameters, tokens, memory and hours of a training run.
+
+    Args:
+        vocab_size: of the tokenizer to come, where no tokens are named yet.
+    """
     import torch
 
     from jpfm.launch.doctor import matmul_rate
     from jpfm.model.spec import estimate
 
-    vocab = _vocab(config)
+    vocab = _vocab(config) or vocab_size
     cost = estimate(config.model.to_transformers(vocab or 32_000, config.seq_len), config.seq_len)
     tokens = config.steps * config.batch_tokens
     if vocab is None:

@@ -306,10 +306,13 @@ def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
     file = path / MANIFEST
     if not file.exists():
         if path.with_name(path.name + ".partial").exists():
-            raise ArtifactError(f"{path} is unfinished", hint="run the command that makes it again; it resumes")
+            raise ArtifactError(
+                f"{path} is unfinished", hint="run the command that makes it again; it resumes, or says what stopped it"
+            )
         what = "has no manifest.json" if path.exists() else "does not exist"
         raise ArtifactError(
-            f"{path} {what}", hint=f"name the folder of a finished {kind or 'artifact'}, made by a jpfm command"
+            f"{path} {what}",
+            hint=f"name the folder of a finished {kind or ''} artifact, made by a jpfm command".replace("  ", " "),
         )
     try:
         manifest = Manifest.model_validate_json(file.read_text(encoding="utf-8"))
@@ -319,7 +322,9 @@ def open_artifact(path: Path, kind: Kind | None = None) -> Artifact:
             hint="the file was changed or is of a newer version; restore it or build again",
         ) from error
     if kind is not None and manifest.kind != kind:
-        raise ArtifactError(f"{path} is a {manifest.kind}, not a {kind}", hint=f"name the folder of a {kind}")
+        raise ArtifactError(
+            f"{path} is a {manifest.kind} artifact, not a {kind} artifact", hint=f"name the folder of a {kind} artifact"
+        )
     return Artifact(path, manifest)
 
 

@@ -104,11 +104,11 @@ def validate(root: Node, model: type[T]) -> Loaded[T]:
         config = model.model_validate_json(json.dumps(root.plain()), strict=True)
     except pydantic.ValidationError as error:
         details = error.errors(include_url=False)
-        problems = [_explain(root, model, detail) for detail in details if not _follows(detail, details)]
+        told = {_explain(root, model, detail) for detail in details if not _follows(detail, details)}
+        problems = sorted(told, key=_reading_order)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise UsageError(
-            f"{count} in the settings\n" + "\n".join(dict.fromkeys(problems)),
-            hint=f"`jpfm config schema` lists every field of {model.__name__}",
+            f"{count} in the settings\n" + "\n".join(problems), hint=_where_fields_are_listed(model)
         ) from error
     origins = {}
     for dotted, _ in _leaves(json.loads(config.model_dump_json()), ""):
@@ -269,7 +269,23 @@ def _explain(root: Node, model: type[Settings], detail: Any) -> str:
     choices = re.findall(r"'([^']*)'", str(context.get("expected", context.get("expected_tags", ""))))
     guess = _did_you_mean(str(detail["input"] if kind == "literal_error" else context.get("tag", "")), choices)
     message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected").rstrip(".")
+    if kind == "value_error":  # a check over several fields: its sentence begins with the field to look at
+        named = _find(node, message.split(" ")[0].split(".")) if node is not None else None
+        origin = named.origin if named is not None else origin
+        return f"{origin}: {'.'.join(parts) + ': ' if parts else ''}{message}"
     return f"{origin}: {dotted}: {message}{found}{guess}"
+
+
+def _reading_order(problem: str) -> tuple[str, int, str]:
+    """Sort key: file, line, text; the command line comes last."""
+    place = re.match(r"(.*?):(\d+): ", problem)
+    return (place.group(1), int(place.group(2)), problem) if place else ("\uffff", 0, problem)
+
+
+def _where_fields_are_listed(model: type[Settings]) -> str:
+    stage = model.model_fields.get("stage")
+    name = str(stage.annotation).split("'")[1] if stage is not None else "NAME"
+    return f"`jpfm config schema {name}` lists every field"
 
 
 def _did_you_mean(word: str, candidates: Sequence[str]) -> str:

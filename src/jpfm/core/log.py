@@ -93,15 +93,15 @@ class _RichBar:
 class _LineBar:
     def __init__(self, what: str, total: float, unit: str, before: float) -> None:
         self.what, self.total, self.unit, self.before, self.done = what, total, unit, before, 0.0
-        self.start = self.last = time.perf_counter()
+        self.last, self.done_then = time.perf_counter(), 0.0
 
     def advance(self, amount: float = 1, **facts: object) -> None:
         self.done += amount
         now = time.perf_counter()
         if now - self.last < LINE_EVERY_SECONDS:
             return
-        self.last = now
-        rate = self.done / (now - self.start)
+        rate = (self.done - self.done_then) / (now - self.last)  # since the last line: what the time left depends on
+        self.last, self.done_then = now, self.done
         whole = self.before + self.done
         left = max(0.0, self.total - whole) / rate if rate else 0.0
         log.info(

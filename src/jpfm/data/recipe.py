@@ -18,11 +18,15 @@ class Recipe(Settings):
     """Settings of `jpfm data build`."""
 
     stage: Literal["data"]
+    """Which command the file is for."""
     name: str
+    """How the corpus is called in reports."""
     root: str = place(".")
     """Folder that the sources' paths start from, relative to the current folder. `package:` begins a path in jpfm."""
     sources: Annotated[tuple[AnySource, ...], pydantic.Field(min_length=1)]
+    """Where the text comes from. The order counts: of duplicates the first is kept."""
     steps: tuple[AnyStep, ...]
+    """What happens to the documents, in order."""
     slice_bytes: Annotated[int, pydantic.Field(ge=1)] = 8_000_000
     """Input files are grouped up to this size; one group is one shard and the unit of parallel work and of resume."""
 
@@ -31,7 +35,7 @@ class Recipe(Settings):
         names = [source.name for source in self.sources]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two sources are called '{name}'; ids would clash, rename one")
+                raise ValueError(f"sources: two are called '{name}'; ids would clash, rename one")
         known: set[str] = set()
         providers = {"num_chars": "characters", "repeated_ngram_share": "repetition"}
         for position, step in enumerate(self.steps):

@@ -51,7 +51,7 @@ class EvalConfig(Settings):
         names = [task.name for task in self.tasks]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"task '{name}' is named twice; keep one")
+                raise ValueError(f"tasks: '{name}' is named twice; keep one")
         return self
 
 
@@ -65,6 +65,9 @@ def evaluate(config: EvalConfig, out: Path) -> Artifact:
     if any(task.name == "bits_per_character" for task in config.tasks):
         corpus = _corpus(config, checkpoint)
         parents.append(corpus)
+
+    for task in config.tasks:
+        task.check()
 
     def work(draft: Draft) -> Finished:
         return _work(config, draft, checkpoint, Context(corpus.path if corpus else None))

@@ -92,6 +92,13 @@ class Task(Settings):
     def fewshot(self) -> int:
         return 0
 
+    def check(self) -> None:
+        """Look at the task's input before hours are spent on what comes before it.
+
+        Raises:
+            DataError: a file is missing or not the one the task was made for.
+        """
+
     def run(self, model: LanguageModel, context: "Context") -> Scored:
         """Load the items, ask the model, score."""
         raise TypeError(f"{type(self).__name__} does not run")

@@ -154,13 +154,24 @@ def _train_model(config: TokenizerConfig, corpus: Artifact) -> bytes:
         reason = str(error).rpartition("] ")[2].strip() or str(error)
         raise DataError(
             f"SentencePiece cannot train {config.vocab_size} pieces on {chars:,} characters: {reason}",
-            hint="set a smaller vocab_size, or give it more text",
+            hint=_mend(reason),
         ) from error
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model.getvalue())
     for piece in proto.pieces:
         piece.score = round(piece.score * _SCORE_STEP) / _SCORE_STEP
     return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _mend(reason: str) -> str:
+    """What to do about SentencePiece's complaint, in this config's words."""
+    if found := re.search(r"value <= (\d+)", reason):
+        return f"set vocab_size to {found.group(1)} or less, or give it more text"
+    if found := re.search(r"required_chars\. \d+ vs (\d+)", reason):
+        return (
+            f"set vocab_size above {found.group(1)} (pieces that single characters take), or lower character_coverage"
+        )
+    return "set another vocab_size, or give it more text"
 
 
 def _spelled(tokens: tuple[str, ...]) -> str:

@@ -61,8 +61,8 @@ class TrainConfig(Settings):
             raise ValueError(f"batch_tokens {self.batch_tokens} is not a multiple of seq_len {self.seq_len}")
         if self.schedule.warmup_steps + self.schedule.decay_steps > self.steps:
             raise ValueError(
-                f"warmup_steps {self.schedule.warmup_steps} + decay_steps {self.schedule.decay_steps} "
-                f"are more than steps {self.steps}"
+                f"steps {self.steps} are fewer than schedule.warmup_steps {self.schedule.warmup_steps} "
+                f"+ schedule.decay_steps {self.schedule.decay_steps}"
             )
         return self
 

@@ -203,7 +203,7 @@ class _Trainer:
                     self._save(model, optimizer, done, steps_folder)
                     if stopping:
                         raise Preempted(
-                            f"stopped at step {done} of {config.steps}; the state is saved",
+                            f"at step {done} of {config.steps}; the state is saved",
                             hint="run the same command again to go on",
                         )
         if draft is not None:

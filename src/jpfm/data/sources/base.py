@@ -31,7 +31,7 @@ class Source(Settings):
     """On what terms the source may be used. Required: a corpus whose terms nobody stated cannot be defended."""
 
     def files(self, root: Path) -> list[Path]:
-        """The source's files below root, sorted.
+        """The source's files below root: in the order of the patterns, sorted within each.
 
         Raises:
             DataError: a pattern matches nothing, or a file name is not UTF-8.
@@ -52,7 +52,7 @@ class Source(Settings):
                     f"source '{self.name}': the file name {os.fsencode(path)!r} is not UTF-8",
                     hint="rename it (convmv -f cp932 -t utf8 --notest FILE), or leave it out with `exclude`",
                 )
-        return sorted(found)
+        return list(found)
 
     def documents(self, path: Path, name: str) -> Iterator[Document | Quarantined]:
         """Read one file; what cannot be read comes back quarantined and the rest goes on."""

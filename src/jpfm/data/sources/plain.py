@@ -17,16 +17,19 @@ from jpfm.data.sources.archive import Member
 from jpfm.data.sources.base import Source
 from jpfm.text.decode import UnreadableText, decode
 
+_MAX_TITLE_CHARS = 80
+
 
 class TextSource(Source):
-    """Plain text: a file is a document. The first line is its title."""
+    """Plain text: a file is a document. A short first line is its title."""
 
     format: Literal["text"]
 
     def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
         """One document a file."""
         decoded = decode(member.data)
-        title = decoded.text.lstrip().split("\n", 1)[0].strip()[:200]
+        first = decoded.text.lstrip().split("\n", 1)[0].strip()
+        title = first if len(first) <= _MAX_TITLE_CHARS else ""
         yield Document(identity, decoded.text, title=title, encoding=decoded.encoding)
 
 
@@ -47,8 +50,9 @@ class _Record(Source):
         text = record.get(self.text_field)
         if not isinstance(text, str):
             found = ", ".join(map(str, list(record)[:12]))
+            what = f"is a {type(text).__name__}, not text" if self.text_field in record else "is missing"
             return Quarantined(
-                identity, "format", f"field '{self.text_field}' holds no text; fields found: {found}; set text_field"
+                identity, "format", f"field '{self.text_field}' {what}; fields found: {found}; text_field names it"
             )
         if not _encodable(text):
             return Quarantined(identity, "decode", "the text holds lone surrogates (\\ud800-\\udfff escapes)")

@@ -10,7 +10,10 @@ Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
 class JapaneseShare(Filter):
-    """Drop documents that are not Japanese: too few Japanese letters among letters, or no kana (Chinese, lists)."""
+    """Drop documents that are not Japanese: too few Japanese letters among letters, or no kana (Chinese, lists).
+
+    Needs the `characters` step before it.
+    """
 
     step: Literal["japanese_share"]
     minimum: Share = 0.5
@@ -26,7 +29,7 @@ class JapaneseShare(Filter):
 
 
 class Length(Filter):
-    """Drop documents that are too short or too long, in characters."""
+    """Drop documents that are too short or too long, in characters. Needs the `characters` step before it."""
 
     step: Literal["length"]
     minimum_chars: Annotated[int, pydantic.Field(ge=0)] = 100
@@ -55,7 +58,7 @@ class Mojibake(Filter):
 
 
 class Repetitive(Filter):
-    """Drop keyword spam and machine-repeated text."""
+    """Drop keyword spam and machine-repeated text. Needs the `repetition` step before it."""
 
     step: Literal["repetitive"]
     maximum: Share = 0.4

@@ -64,7 +64,10 @@ class Repetition(Signal):
 
 
 class Split(Mapper):
-    """Set documents apart for evaluation: column `split` is 'held_out' for a share of them chosen by their text."""
+    """Set documents apart for evaluation: column `split` is 'held_out' for a share of them chosen by their text.
+
+    Needs the `characters` step before it.
+    """
 
     step: Literal["split"]
     held_out_share: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.02

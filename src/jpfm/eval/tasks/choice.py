@@ -31,7 +31,10 @@ def load_items(path: str, sha256: str | None = None) -> list[dict[str, Any]]:
     """
     file = Path(__file__).resolve().parents[2] / path.removeprefix(PACKAGE) if path.startswith(PACKAGE) else Path(path)
     if not file.is_file():
-        raise DataError(f"{file}: no such file", hint="set the task's path to where the benchmark's file lies")
+        raise DataError(
+            f"{file}: no such file",
+            hint="name the benchmark's files: tasks.0.path=FILE tasks.0.train_path=FILE (eval.tasks... for jpfm run)",
+        )
     if sha256 is not None and (found := artifacts.sha256(file)) != sha256:
         raise DataError(
             f"{file}: its content is not the version this task was made for (sha256 {found[:12]}, not {sha256[:12]})",
@@ -93,6 +96,9 @@ class ChoiceTask(Task):
         """Items to score, and worked examples that are none of them."""
         items = load_items(self.path)
         return items[self.num_fewshot :], items[: self.num_fewshot]
+
+    def check(self) -> None:
+        self.items_and_examples()
 
     def run(self, model: LanguageModel, context: Context) -> Scored:
         items, examples = self.items_and_examples()
