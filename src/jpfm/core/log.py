@@ -26,9 +26,21 @@ class Bar(Protocol):
         """Say that `amount` more units are done, and figures worth showing."""
 
 
+class _ToStderr(logging.StreamHandler[Any]):
+    """Writes to what stderr is now: while a bar is shown, rich puts lines above it."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: Any) -> None:
+        """Nothing is kept."""
+
+
 def setup(*, verbose: bool = False, quiet: bool = False) -> None:
     """Send jpfm's log to stderr: time and words, no decoration."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStderr()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     log.handlers[:] = [handler]
     log.propagate = False
@@ -58,12 +70,14 @@ def progress(what: str, *, total: float, unit: str, done: float = 0.0) -> Iterat
     if sys.stderr.isatty() and log.isEnabledFor(logging.INFO):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
         columns = (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-            TimeRemainingColumn(), TextColumn("{task.fields[facts]}"),
+            TextColumn("{task.description}"), BarColumn(bar_width=12), MofNCompleteColumn(), TextColumn(unit),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[facts]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         )  # fmt: skip
-        with Progress(*columns, console=Console(stderr=True)) as shown:
+        with Progress(*columns, console=Console(stderr=True), expand=True) as shown:
             yield _RichBar(shown, shown.add_task(what, total=total, completed=int(done), facts=""), unit)
     else:
         yield _LineBar(what, total, unit, done)

@@ -195,7 +195,7 @@ class _Trainer:
                            "tokens": (step + 1) * config.batch_tokens}  # fmt: skip
                     speed = meter.write(row, config.batch_tokens)
                     accelerator.log({"loss": loss, "lr": rate, "grad_norm": norm, "tokens_per_second": speed}, step + 1)
-                    bar.advance(1, loss=loss, tokens_per_second=speed)
+                    bar.advance(1, loss=loss, **{"tokens/s": speed})
                     draft.status(f"training: step {step + 1} of {config.steps}, loss {loss:.4f}, {speed:.0f} tokens/s")
                 done = step + 1
                 last = done == config.steps

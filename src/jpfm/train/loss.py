@@ -2,8 +2,8 @@
 
 The output matrix, softmax and both gradients are worked out chunk by chunk in the forward pass, where the logits are at
 hand; the backward pass only scales them. One chunk of logits is alive at a time, and no product is done twice.
-Measured on 2 CPU cores (8M model, 4,096 tokens, 16k pieces, fp32): 1.9 s a step against 3.1 s for
-`F.cross_entropy` over whole logits. Refused: recomputing the logits in backward (2.7 s).
+Measured on 2 CPU cores (8M model, 4,096 tokens, 16k pieces, fp32, forward and backward, median of 5): 2.0 s against
+2.3 s for `F.cross_entropy` over whole logits. Refused: recomputing the logits in backward (2.7 s).
 """
 
 from typing import Any
