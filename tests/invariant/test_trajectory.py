@@ -146,3 +146,18 @@ def test_tokens_of_another_tokenizer_are_refused(tokens: Artifact, corpus: Artif
     )
     with pytest.raises(ArtifactError, match="was packed with"):
         train(tiny_training(tokens, tokenizer=str(other.path)), tmp_path / "model")
+
+
+def test_a_half_removed_checkpoint_does_not_change_the_result(
+    tokens: Artifact, checkpoint: Artifact, tmp_path: Path
+) -> None:
+    def stop(made: Artifact) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_training(tokens), tmp_path / "model", on_checkpoint=stop)
+    steps = tmp_path / "model.partial" / "steps"
+    for name in ("step-00000002", "step-00000003.partial"):  # as kills leave them: no manifest
+        (steps / name).mkdir()
+        (steps / name / "config.json").write_text("{}", encoding="utf-8")
+    assert train(tiny_training(tokens), tmp_path / "model").id == checkpoint.id

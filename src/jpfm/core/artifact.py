@@ -35,6 +35,7 @@ Kind = Literal["source", "corpus", "tokenizer", "tokens", "checkpoint", "scores"
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
 LOGS = "logs"
+DISCARDED = ".discarded"
 
 
 class _Record(pydantic.BaseModel):
@@ -172,6 +173,8 @@ def produce(
         events.write("resumed" if draft.resumed else "started", kind=kind)
         info = run.start(inputs={p.id: os.path.relpath(p.path, out) for p in parents})
         result = work(draft)
+        for leftover in draft.path.glob(f"*{DISCARDED}"):
+            discard(leftover)
         events.write("finished", kind=kind)
         draft.status("finished")
         files = tuple(hash_files(draft.path))
@@ -379,8 +382,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove a scratch file or folder."""
+    """Remove a scratch file or folder. A folder goes at once: a kill leaves `NAME.discarded`, never a part of it."""
     if path.is_dir():
-        shutil.rmtree(path)
+        doomed = path.with_name(path.name.removesuffix(DISCARDED) + DISCARDED)
+        if path != doomed:
+            if doomed.exists():
+                shutil.rmtree(doomed)
+            os.rename(path, doomed)
+        shutil.rmtree(doomed)
     else:
         path.unlink(missing_ok=True)

@@ -170,6 +170,8 @@ class _Trainer:
         optimizer = _optimizer(config, model)
         model.to(accelerator.device)
         steps_folder = self.folder / "steps"
+        if draft is not None:
+            state.sweep(steps_folder)
         finished = state.finished_steps(steps_folder)
         accelerator.wait_for_everyone()  # nobody writes a checkpoint before all have looked
         start = state.restore(finished[-1], model, optimizer) if finished else 0
@@ -207,6 +209,7 @@ class _Trainer:
                             hint="run the same command again to go on",
                         )
         if draft is not None:
+            state.sweep(steps_folder)
             state.write(draft.path, model, self.tokenizer, optimizer, config.steps)
             loss_curve(meter.path if meter else draft.logs, draft.logs / "loss.png")
         return Finished(self._stats(model, loss))

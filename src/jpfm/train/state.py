@@ -89,6 +89,13 @@ def save(steps: Path, step: int, config: dict[str, Any], parents: list[Artifact]
     return made
 
 
+def sweep(steps: Path) -> None:
+    """Remove what a kill left of a checkpoint that was being written or retired. Only the run's owner may."""
+    if steps.is_dir():
+        for path in sorted(set(steps.iterdir()) - set(finished_steps(steps))):
+            artifacts.discard(path)
+
+
 def finished_steps(steps: Path) -> list[Path]:
     """Finished intermediate checkpoints, oldest first. By name, not by clock."""
     if not steps.is_dir():
