@@ -32,7 +32,7 @@ def _after(texts: Sequence[str], *steps: Step) -> list[Changed]:
     """The result of each step, one after the other."""
     results, batch = [], _batch(texts)
     for step in steps:
-        results.append(step.run(batch))  # type: ignore[attr-defined]
+        results.append(step.run(batch))
         batch = results[-1].batch
     return results
 

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -43,7 +43,7 @@ def _version(value: bool) -> None:
 def _options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
-    version: Annotated[Optional[bool], typer.Option("--version", callback=_version, is_eager=True)] = None,  # noqa: UP045
+    version: Annotated[bool | None, typer.Option("--version", callback=_version, is_eager=True)] = None,
 ) -> None:
     logs.setup(verbose=verbose, quiet=quiet)
 
@@ -108,7 +108,7 @@ def why(folder: Path) -> None:
 @app.command()
 def verify(
     folder: Path,
-    raw: Annotated[Optional[Path], typer.Option(help="Folder of the raw files, to check the sources too.")] = None,  # noqa: UP045
+    raw: Annotated[Path | None, typer.Option(help="Folder of the raw files, to check the sources too.")] = None,
 ) -> None:
     """Hash every file of an artifact (and those inside it) again and compare with its manifest."""
     from jpfm.core import artifact as artifacts

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -46,7 +46,7 @@ def build(
 def show(
     corpus: Path,
     dropped: Annotated[str | None, typer.Option(help="Show what was dropped or quarantined for this reason.")] = None,
-    source: Annotated[Optional[str], typer.Option(help="Only this source.")] = None,  # noqa: UP045
+    source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many.")] = 10,
 ) -> None:
     """Read kept or dropped documents."""

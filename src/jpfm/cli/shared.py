@@ -3,17 +3,17 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Optional, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
 from jpfm.core.config import Loaded, Settings, apply_overrides, read_file, validate
 from jpfm.core.errors import UsageError
 
-Overrides = Annotated[Optional[list[str]], typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")]  # noqa: UP045
-Out = Annotated[Optional[Path], typer.Option("--out", help="Folder to make.", show_default=False)]  # noqa: UP045
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder to make.", show_default=False)]
 Workers = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option("--workers", min=1, help="Local processes; default: all cores.", show_default=False),
 ]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and the plan; touch nothing.")]

@@ -214,7 +214,7 @@ def run_shard(job: Job) -> int:
         if decision_step is not None and decision is not None:
             batch = _record(decision_step.apply(batch, decision), tables)
         for step in steps:
-            batch = _record(step.run(batch), tables)  # type: ignore[attr-defined]
+            batch = _record(step.run(batch), tables)
         tables["documents"].append(pa.Table.from_batches([batch]))
         if following is not None:
             tables["sketch"].append(pa.Table.from_batches([following.sketch(batch)]))

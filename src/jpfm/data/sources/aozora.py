@@ -24,7 +24,6 @@ _CELL = re.compile(r"第[34]水準([12])-(\d{1,2})-(\d{1,2})|、(1)-([1-9]|1[0-3
 _POINT = re.compile(r"U\+([0-9A-Fa-f]{4,6})")
 _RUBY = re.compile(r"《[^》\n]{1,80}》")
 _NOTE = re.compile(r"［＃[^］]*］")
-_ACCENT = re.compile(r"〔([^〕]*)〕")
 _COLOPHON = re.compile(r"^底本[：:]", re.MULTILINE)
 _FIELDS = {"底本": "source_book", "入力": "typed_by", "校正": "proofread_by"}
 _OTHER_ROLES = ("訳", "編", "校訂", "校注", "編纂", "監修")

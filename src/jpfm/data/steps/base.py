@@ -40,6 +40,10 @@ class Step(Settings):
         """The word that stands in the recipe."""
         return str(self.step)
 
+    def run(self, batch: pa.RecordBatch) -> Changed:
+        """Do the step on one batch. A corpus step has `apply` instead: it needs a decision first."""
+        raise TypeError(f"{type(self).__name__} does not run on one batch")
+
 
 class Mapper(Step):
     """Changes text or adds derived document fields."""
