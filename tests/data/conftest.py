@@ -10,6 +10,7 @@ import pytest
 from jpfm.data.document import Document, Quarantined
 from jpfm.data.recipe import Recipe
 from jpfm.data.sources import AnySource
+from jpfm.data.sources.base import Piece
 
 CC0 = {"licence": "CC0-1.0"}
 _SOURCE: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(AnySource)
@@ -33,7 +34,7 @@ def read_file(make_source: Callable[..., Any], tmp_path: Path) -> Callable[..., 
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        return list(make_source(form, **settings).documents(path, name))
+        return list(make_source(form, **settings).documents(Piece(str(path), name, len(data))))
 
     return read
 

@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import zstandard
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jpfm.data.sources import archive
-from jpfm.data.sources.archive import Member, members
+from jpfm.data.sources.archive import BrokenInput, Member, TooLarge, members
 
 TEXT = ("吾輩は猫である。名前はまだ無い。\n" * 400).encode() + os.urandom(4000)
 
@@ -45,9 +46,24 @@ def _cp932_zip(name: str, data: bytes) -> bytes:
     return _zip({stand_in: data}).replace(stand_in.encode(), name.encode("cp932"))
 
 
-def _read(folder: Path, name: str, data: bytes) -> list[Member]:
+class Found(NamedTuple):
+    """A member read to its end."""
+
+    name: str
+    data: bytes
+    error: str | None = None
+
+
+def _found(member: Member) -> Found:
+    try:
+        return Found(member.name, member.read(), member.error)
+    except (BrokenInput, TooLarge) as error:
+        return Found(member.name, b"", error.message)
+
+
+def _read(folder: Path, name: str, data: bytes) -> list[Found]:
     (folder / name).write_bytes(data)
-    return list(members(folder / name, name))
+    return [_found(member) for member in members(folder / name, name)]
 
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
@@ -61,13 +77,13 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("suffix", COMPRESS)
 def test_compressed_files_and_tars_are_read(tmp_path: Path, suffix: str) -> None:
     pack = COMPRESS[suffix]
-    assert _read(tmp_path, f"本.txt.{suffix}", pack(TEXT)) == [Member("本.txt", TEXT)]
+    assert _read(tmp_path, f"本.txt.{suffix}", pack(TEXT)) == [Found("本.txt", TEXT)]
     tar = _tar({"第一章.txt": TEXT, "空.txt": b"", "下/第二章.txt": b"x"})
     found = _read(tmp_path, f"本.tar.{suffix}", pack(tar))
     assert found == [
-        Member("本.tar/第一章.txt", TEXT),
-        Member("本.tar/空.txt", b""),
-        Member("本.tar/下/第二章.txt", b"x"),
+        Found("本.tar/第一章.txt", TEXT),
+        Found("本.tar/空.txt", b""),
+        Found("本.tar/下/第二章.txt", b"x"),
     ]
 
 
@@ -84,9 +100,8 @@ def test_a_cut_file_is_an_error_not_a_shorter_text(tmp_path: Path, suffix: str, 
 def test_a_cut_tar_gives_its_whole_members_and_one_error(tmp_path: Path) -> None:
     packed = gzip.compress(_tar({"一.txt": b"whole", "二.txt": TEXT}))
     found = _read(tmp_path, "本.tar.gz", packed[: len(packed) * 2 // 3])
-    assert found[0] == Member("本.tar/一.txt", b"whole")
-    assert len(found) == 2
-    assert found[1].error
+    assert found[0] == Found("本.tar/一.txt", b"whole")
+    assert [bool(member.error) for member in found[1:]] == [True, True]  # the member that was cut, and the archive
 
 
 @given(st.lists(st.binary(max_size=3000), max_size=3))
@@ -131,7 +146,7 @@ def test_links_and_devices_in_a_tar_are_passed_over(tmp_path: Path) -> None:
         entry = tarfile.TarInfo("plain")
         entry.size = 1
         tar.addfile(entry, io.BytesIO(b"x"))
-    assert [m for m in _read(tmp_path, "a.tar", out.getvalue()) if m.error is None] == [Member("a.tar/plain", b"x")]
+    assert [m for m in _read(tmp_path, "a.tar", out.getvalue()) if m.error is None] == [Found("a.tar/plain", b"x")]
 
 
 def test_a_bad_entry_of_a_zip_does_not_hide_the_next(tmp_path: Path) -> None:
@@ -139,8 +154,8 @@ def test_a_bad_entry_of_a_zip_does_not_hide_the_next(tmp_path: Path) -> None:
     data[60:80] = bytes(20)
     bad, good = _read(tmp_path, "a.zip", bytes(data))
     assert bad.error
-    assert "cannot be unpacked" in bad.error
-    assert good == Member("a.zip/二.txt", b"good")
+    assert "cannot be read to its end" in bad.error
+    assert good == Found("a.zip/二.txt", b"good")
 
 
 def test_an_encrypted_entry_says_so(tmp_path: Path) -> None:
@@ -152,13 +167,25 @@ def test_an_encrypted_entry_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
-def test_a_bomb_is_refused(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_MEMBER_BYTES", 2 << 20)
-    zeros = bytes(3 << 20)
+def test_a_bomb_is_refused(tmp_path: Path, suffix: str) -> None:
+    zeros = bytes(archive.WHOLE_BYTES + 1)
     (found,) = _read(tmp_path, f"a.txt.{suffix}", COMPRESS[suffix](zeros))
-    assert (found.data, found.error) == (b"", "larger than 2 MiB unpacked; split it")
+    assert (found.data, found.error) == (b"", "a.txt: larger than 64 MiB unpacked")
     (found,) = _read(tmp_path, "a.zip", _zip({"a": zeros}))
-    assert "larger than 2 MiB" in str(found.error)
+    assert "larger than 64 MiB" in str(found.error)
+
+
+def test_archives_inside_archives_are_opened_a_few_deep(tmp_path: Path) -> None:
+    inner = gzip.compress(TEXT)
+    found = _read(tmp_path, "a.tar.zst", COMPRESS["zst"](_tar({"b.zip": _zip({"c.txt.gz": inner})})))
+    assert [(m.name, m.error) for m in found] == [("a.tar/b.zip/c.txt", None)]
+    found = _read(tmp_path, "b.zip", _zip({"c.tar": _tar({"d.txt.gz": inner})}))
+    assert found == [Found("b.zip/c.tar/d.txt", TEXT)]
+    data = TEXT
+    for _ in range(6):
+        data = _zip({"next.zip": data})
+    (found_deep,) = _read(tmp_path, "deep.zip", data)
+    assert "more than 4 deep" in str(found_deep.error)
 
 
 @pytest.mark.parametrize("name", ["a.gz", "a.zst", "a.zip", "a.tar", "a.tar.gz", "a.xz", "a.bz2", "a.tgz"])

@@ -17,6 +17,7 @@ from jpfm.core.errors import DataError
 from jpfm.data.document import Document, Quarantined, to_batch
 from jpfm.data.sources.aozora import clean, gaiji
 from jpfm.data.sources.archive import members
+from jpfm.data.sources.base import Piece
 
 Read = Callable[..., list[Document | Quarantined]]
 
@@ -380,7 +381,7 @@ def test_a_pattern_without_a_file_is_said_so(make_source: Callable[..., Any], tm
     with pytest.raises(DataError, match=r"source 's': no file matches .*\*\.jsonl"):
         make_source("text", paths=("*.txt", "*.jsonl")).files(tmp_path)
     source = make_source("text", paths=("*.txt", "a*"), exclude=("b*",))
-    assert [path.name for path in source.files(tmp_path)] == ["a.txt"]
+    assert [piece.name for piece in source.files(tmp_path)] == ["a.txt"]
 
 
 # --- real data ------------------------------------------------------------------------------------------------------
@@ -389,7 +390,7 @@ def test_a_pattern_without_a_file_is_said_so(make_source: Callable[..., Any], tm
 @pytest.mark.parametrize("author", ["000121_新美南吉", "000119_中島敦", "001569_中谷宇吉郎"])
 def test_every_work_of_an_author_is_read(shared_data: Path, make_source: Callable[..., Any], author: str) -> None:
     path = shared_data / "raw" / "aozora" / f"{author}.tar.gz"
-    found = list(make_source("aozora").documents(path, path.name))
+    found = list(make_source("aozora").documents(Piece(str(path), path.name, 0)))
     assert len(found) == sum(1 for _ in members(path, path.name)) > 5
     for doc in found:
         assert isinstance(doc, Document), doc
@@ -402,7 +403,7 @@ def test_every_work_of_an_author_is_read(shared_data: Path, make_source: Callabl
 
 def test_the_aviation_act_is_read(shared_data: Path, make_source: Callable[..., Any]) -> None:
     (path,) = sorted((shared_data / "raw" / "law-xml").glob("*.xml.gz"))
-    found = _document(list(make_source("law_xml").documents(path, path.name)))
+    found = _document(list(make_source("law_xml").documents(Piece(str(path), path.name, 0))))
     assert (found.title, found.meta["law_num"]) == ("航空法", "昭和二十七年法律第二百三十一号")
     lines = found.text.split("\n")
     assert any(line.startswith("第一条　この法律は、") for line in lines)
@@ -412,7 +413,7 @@ def test_the_aviation_act_is_read(shared_data: Path, make_source: Callable[..., 
 
 def test_pages_of_the_w3c_are_read(shared_data: Path, make_source: Callable[..., Any]) -> None:
     for path in sorted((shared_data / "raw" / "html-jlreq").glob("*.html*")):
-        found = _document(list(make_source("html").documents(path, path.name)))
+        found = _document(list(make_source("html").documents(Piece(str(path), path.name, 0))))
         assert found.title
         assert len(found.text) > 1000
         assert "<ruby" not in found.text

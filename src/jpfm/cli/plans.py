@@ -16,8 +16,9 @@ def data(recipe: Any) -> Iterator[str]:
     shards = plan(recipe)
     for position, source in enumerate(recipe.sources):
         own = [shard for shard in shards if shard.source == position]
-        files, size = sum(len(shard.files) for shard in own), sum(shard.bytes for shard in own)
-        yield f"source {source.name}: files {files:,}, {size / 1e6:,.1f} MB, shards {len(own)}, {source.rights.licence}"
+        files, size = len({p.path for shard in own for p in shard.pieces}), sum(shard.bytes for shard in own)
+        terms = source.rights.licence if hasattr(source, "rights") else "as in that corpus"
+        yield f"source {source.name}: files {files:,}, {size / 1e6:,.1f} MB, shards {len(own)}, {terms}"
     for number, (decision, steps) in enumerate(recipe.passes(), start=1):
         names = ", ".join([*([f"apply {decision.name}"] if decision else []), *(step.name for step in steps)])
         yield f"pass {number}: {names}"

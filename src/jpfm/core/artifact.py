@@ -21,7 +21,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import pydantic
 
@@ -29,6 +29,7 @@ from jpfm.core import run
 from jpfm.core.errors import ArtifactError
 from jpfm.core.lock import lock
 from jpfm.core.log import Events, log
+from jpfm.core.rights import Rights
 from jpfm.core.run import RunInfo
 
 Kind = Literal["source", "corpus", "tokenizer", "tokens", "checkpoint", "scores", "report"]
@@ -48,21 +49,6 @@ class FileEntry(_Record):
     path: str
     bytes: int
     sha256: str
-
-
-class Rights(_Record):
-    """On what terms a source may be used, stated once by the person who adds it to a recipe."""
-
-    licence: str
-    """SPDX identifier or a named Japanese licence (public-domain-JP, PDL-1.0, 政府標準利用規約2.0)."""
-    attribution: str = ""
-    """Who must be named when the data is passed on."""
-    url: str = ""
-    """Where the source is published."""
-    retrieved: str = ""
-    """Date of retrieval, YYYY-MM-DD."""
-    basis: str = "licence"
-    """Why it may be used for training: licence, 著作権法30条の4, own-data, public-domain."""
 
 
 class Manifest(_Record):
@@ -371,6 +357,15 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(file: IO[bytes]) -> tuple[int, str]:
+    """Bytes and SHA-256 of what is left in an open file."""
+    digest, size = hashlib.sha256(), 0
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+        size += len(chunk)
+    return size, digest.hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -260,7 +260,8 @@ def _explain(root: Node, model: type[Settings], detail: Any) -> str:
     if kind == "extra_forbidden":
         return f"{origin}: {dotted}: unknown field{_did_you_mean(parts[-1], fields)}"
     if kind == "missing":
-        return f"{origin}: {dotted}: this field is required"
+        example = here.get("jpfm_example") if isinstance(here, dict) else None
+        return f"{origin}: {dotted}: this field is required{f'; add a line such as `{example}`' if example else ''}"
     found = (
         ""
         if isinstance(detail["input"], (dict, list))

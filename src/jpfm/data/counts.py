@@ -11,31 +11,44 @@ import pyarrow.compute as pc
 
 from jpfm.core.errors import DataError
 from jpfm.data.document import Quarantined
+from jpfm.data.steps.base import Changed
 
 
-def count_shard(
-    source: str, read: int, documents: pa.Table, tables: dict[str, list[pa.Table]], bad: list[Quarantined]
-) -> dict[str, Any]:
-    """What became of one shard's documents in one pass."""
-    dropped: Counter[str] = Counter()
-    edits: Counter[str] = Counter()
-    for table in tables["dropped"]:
-        dropped.update(f"{s}:{r}" for s, r in zip(table["step"].to_pylist(), table["reason"].to_pylist(), strict=True))
-    for table in tables["edits"]:
-        edits.update(f"{s}:{k}" for s, k in zip(table["step"].to_pylist(), table["kind"].to_pylist(), strict=True))
-    encodings = Counter(documents["encoding"].to_pylist())
-    chars = int(pc.sum(pc.utf8_length(documents["text"])).as_py() or 0)
-    return {
-        "source": source,
-        "read": read + len(bad),
-        "kept": documents.num_rows,
-        "chars": chars,
-        "held_out": documents["split"].to_pylist().count("held_out") if "split" in documents.column_names else 0,
-        "dropped": dict(dropped),
-        "quarantined": dict(Counter(row.error for row in bad)),
-        "edits": dict(edits),
-        "encodings": dict(encodings),
-    }
+class ShardCounts:
+    """What became of one shard's documents in one pass, counted as they pass by."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.read = self.kept = self.chars = self.held_out = 0
+        self.dropped: Counter[str] = Counter()
+        self.quarantined: Counter[str] = Counter()
+        self.edits: Counter[str] = Counter()
+        self.encodings: Counter[str] = Counter()
+
+    def add_changes(self, changed: Changed) -> None:
+        """Count drops by step and reason, edits by step and kind."""
+        for counter, table, word in ((self.dropped, changed.dropped, "reason"), (self.edits, changed.edits, "kind")):
+            if table.num_rows:
+                for row in table.group_by(["step", word]).aggregate([([], "count_all")]).to_pylist():
+                    counter[f"{row['step']}:{row[word]}"] += row["count_all"]
+
+    def add_kept(self, batch: pa.RecordBatch) -> None:
+        """Count the documents that are left."""
+        self.kept += batch.num_rows
+        self.chars += int(pc.sum(pc.utf8_length(batch.column("text"))).as_py() or 0)
+        if "split" in batch.schema.names:
+            self.held_out += int(pc.sum(pc.equal(batch.column("split"), "held_out")).as_py() or 0)
+        for row in pc.value_counts(batch.column("encoding")).to_pylist():
+            self.encodings[row["values"]] += row["counts"]
+
+    def add_quarantined(self, rows: Sequence[Quarantined]) -> None:
+        """Count input that could not be read."""
+        self.read += len(rows)
+        self.quarantined.update(row.error for row in rows)
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {key: dict(value) if isinstance(value, Counter) else value for key, value in vars(self).items()}
 
 
 def add_up(passes: Sequence[Sequence[Path]]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The document batch: what every source yields and every step takes.
 
-One row is one document. Signals add columns on the right; the first eight columns never change type.
+One row is one document. The columns of SCHEMA never change type. A source may lift keys of `meta` into columns of their
+own (`Source.columns`), the same for every shard of a corpus; signals add columns on the right.
 """
 
 import json
@@ -17,8 +18,11 @@ SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("title", pa.string(), nullable=False),
         pa.field("url", pa.string(), nullable=False),
-        pa.field("licence", pa.string(), nullable=False),
+        pa.field("licence", pa.string(), nullable=False),  # the document's own where it names one, else the source's
+        pa.field("lang", pa.string(), nullable=False),  # as the document declares it, e.g. <html lang>
+        pa.field("date", pa.string(), nullable=False),  # ISO 8601, as far as it is known
         pa.field("encoding", pa.string(), nullable=False),  # codec the bytes were read with
+        pa.field("decode_confidence", pa.float32(), nullable=False),
         pa.field("meta", pa.string(), nullable=False),  # JSON object: what the format knew besides
     ]
 )
@@ -31,7 +35,8 @@ DROPPED = pa.schema(
 QUARANTINED = pa.schema([("id", pa.string()), ("source", pa.string()), ("error", pa.string()), ("detail", pa.string())])
 EDITS = pa.schema(
     [("id", pa.string()), ("source", pa.string()), ("step", pa.string()), ("kind", pa.string()),
-     ("start", pa.int64()), ("length", pa.int64())]
+     ("start", pa.int64()), ("length", pa.int64()),  # characters of the text before the step
+     ("before", pa.string()), ("after", pa.string())]  # null unless the step was asked to keep them
 )  # fmt: skip
 
 
@@ -44,7 +49,10 @@ class Document:
     title: str = ""
     url: str = ""
     licence: str = ""
+    lang: str = ""
+    date: str = ""
     encoding: str = "utf-8"
+    confidence: float = 1.0
     meta: dict[str, Any] = field(default_factory=dict)
 
 
@@ -57,30 +65,62 @@ class Quarantined:
     detail: str
 
 
-def to_batch(documents: Sequence[Document], source: str, licence: str) -> pa.RecordBatch:
-    """Documents of one source as a record batch; `licence` stands where a document names none of its own."""
-    columns: dict[str, list[str]] = {name: [] for name in SCHEMA.names}
+def schema_with(columns: Sequence[str]) -> pa.Schema:
+    """SCHEMA and the string columns that the sources of a recipe lift out of `meta`; null where a source has none."""
+    return pa.schema([*SCHEMA, *(pa.field(name, pa.string()) for name in columns)])
+
+
+def empty(schema: pa.Schema) -> pa.RecordBatch:
+    """A batch without rows."""
+    return pa.record_batch([pa.array([], field.type) for field in schema], schema=schema)
+
+
+def to_batch(documents: Sequence[Document], source: str, licence: str, columns: Sequence[str] = ()) -> pa.RecordBatch:
+    """Documents of one source as a record batch; `licence` stands where a document names none of its own.
+
+    Args:
+        columns: keys of `meta` to put into columns of their own.
+    """
+    schema = schema_with(columns)
+    rows: dict[str, list[Any]] = {name: [] for name in schema.names}
     for document in documents:
-        columns["id"].append(document.id)
-        columns["text"].append(document.text)
-        columns["source"].append(source)
-        columns["title"].append(document.title)
-        columns["url"].append(document.url)
-        columns["licence"].append(document.licence or licence)
-        columns["encoding"].append(document.encoding)
-        columns["meta"].append(_json(document.meta))
-    return pa.record_batch([pa.array(columns[name], pa.string()) for name in SCHEMA.names], schema=SCHEMA)
+        rows["id"].append(_clean(document.id))
+        rows["text"].append(document.text)
+        rows["source"].append(source)
+        rows["title"].append(_clean(document.title))
+        rows["url"].append(_clean(document.url))
+        rows["licence"].append(_clean(document.licence) or licence)
+        rows["lang"].append(_clean(document.lang))
+        rows["date"].append(_clean(document.date))
+        rows["encoding"].append(document.encoding)
+        rows["decode_confidence"].append(document.confidence)
+        lifted = {name: document.meta[name] for name in columns if name in document.meta}
+        for name in columns:
+            rows[name].append(_text(lifted.get(name)))
+        rows["meta"].append(_json({key: value for key, value in document.meta.items() if key not in lifted}))
+    return pa.record_batch([pa.array(rows[field.name], field.type) for field in schema], schema=schema)
+
+
+def _clean(text: str) -> str:
+    """A short field without lone surrogates: names and titles come from anywhere."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return _clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _json(meta: dict[str, Any]) -> str:
     text = json.dumps(meta, ensure_ascii=False, sort_keys=True, default=str)  # Parquet has dates and decimals
-    return text.encode("utf-8", "backslashreplace").decode()  # a lone surrogate goes back to its JSON escape
+    return _clean(text)  # a lone surrogate goes back to its JSON escape
 
 
 def quarantine_table(rows: Iterable[Quarantined], source: str) -> pa.Table:
     """Quarantined input as rows for `quarantined/*.parquet`."""
     return pa.Table.from_pylist(
-        [{"id": row.id, "source": source, "error": row.error, "detail": row.detail} for row in rows],
+        [{"id": _clean(row.id), "source": source, "error": row.error, "detail": _clean(row.detail)} for row in rows],
         schema=QUARANTINED,
     )
 

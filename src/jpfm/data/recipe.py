@@ -1,17 +1,28 @@
 """A recipe: which sources, on what terms, and the steps they pass."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import pydantic
 
 from jpfm.core.config import Settings, place
 from jpfm.core.errors import UsageError
+from jpfm.data.document import schema_with
 from jpfm.data.sources import AnySource
+from jpfm.data.sources.corpus import CorpusSource
 from jpfm.data.steps import AnyStep
 from jpfm.data.steps.base import CorpusStep, Step
 
 PACKAGE = "package:"
+
+
+def provider(column: str) -> str:
+    """The step that adds a column, by its name in a recipe."""
+    for kind in get_args(get_args(AnyStep)[0]):
+        if column in kind.adds:
+            return str(get_args(kind.model_fields["step"].annotation)[0])
+    return "..."
 
 
 class Recipe(Settings):
@@ -36,20 +47,33 @@ class Recipe(Settings):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"sources: two are called '{name}'; ids would clash, rename one")
-        known: set[str] = set()
-        providers = {"num_chars": "characters", "repeated_ngram_share": "repetition"}
+        if not any(isinstance(source, CorpusSource) for source in self.sources):  # its columns are known at run time
+            self.check_columns([])
+        return self
+
+    def check_columns(self, there: Sequence[str]) -> None:
+        """Every column a step needs is there when it runs, and none is added twice.
+
+        Args:
+            there: columns that the sources bring besides those of every document.
+        Raises:
+            ValueError: one is missing or added twice; the sentence names the step that adds it.
+        """
+        known = {*schema_with(self.columns).names, *there}
         for position, step in enumerate(self.steps):
             for column in step.needs:
                 if column not in known:
-                    provider = providers.get(column, "characters")
-                    raise ValueError(
-                        f"steps.{position} ({step.name}) needs column '{column}'; put `- step: {provider}` before it"
-                    )
+                    mend = f"put `- step: {provider(column)}` before it"
+                    raise ValueError(f"steps.{position} ({step.name}) needs column '{column}'; {mend}")
             for column in step.adds:
                 if column in known:
                     raise ValueError(f"steps.{position} ({step.name}) adds '{column}' a second time; remove one")
                 known.add(column)
-        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the sources lift out of `meta`; every shard of the corpus has them."""
+        return tuple(dict.fromkeys(column for source in self.sources for column in source.columns))
 
     @property
     def root_path(self) -> Path:

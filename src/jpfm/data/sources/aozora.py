@@ -39,7 +39,7 @@ class AozoraSource(Source):
 
     def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
         """One work a file."""
-        decoded = decode(member.data)
+        decoded = decode(member.read())
         lines = decoded.text.replace("\r\n", "\n").split("\n")
         title = lines[0].strip()
         author = _author(lines)
@@ -48,7 +48,7 @@ class AozoraSource(Source):
             raise DataError("no text between the header block and the colophon", hint="is it an Aozora Bunko file?")
         text, missing = clean(body, keep_ruby=self.keep_ruby)
         meta.update({"author": author, "gaiji_missing": missing})
-        yield Document(identity, text, title=title, encoding=decoded.encoding, meta=meta)
+        yield Document(identity, text, title=title, encoding=decoded.encoding, confidence=decoded.confidence, meta=meta)
 
 
 def _author(lines: list[str]) -> str:

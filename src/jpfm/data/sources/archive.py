@@ -1,7 +1,11 @@
-"""Files inside files: .gz .bz2 .xz .zst, .tar of any of them, .zip. Yields (name, bytes) one member at a time.
+"""Files inside files: .gz .bz2 .xz .zst, .tar of any of them, .zip, and these inside each other.
 
-Names are only labels: nothing is ever written to the paths an archive gives, so a name like ../../x does no harm.
-A member larger than MAX_MEMBER_BYTES after unpacking is refused, which also stops zip bombs.
+    for member in members(path_or_url, "a.tar.gz"):
+        member.stream                 # binary, forward only, decompressed as it is read
+        member.read()                 # or the whole of it, up to a limit
+
+Nothing is unpacked to disk under a name that an archive gives, so `../../x` is only a label. A stream is read as far as
+its reader asks, so a bomb costs no more than the limit of the format that reads it.
 """
 
 import bz2
@@ -9,56 +13,128 @@ import gzip
 import io
 import lzma
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import zstandard
 
+from jpfm.core.errors import DataError
 from jpfm.text.decode import UnreadableText, decode
 
-MAX_MEMBER_BYTES = 1 << 30
+WHOLE_BYTES = 64 << 20
+"""A format that needs a whole file at once reads at most this much."""
 _ZSTD_READ = 4096  # bytes; a bomb unpacks at most 128 KiB of each 4
+_SPOOL = 32 << 20  # a zip inside a stream is kept in memory up to this, then in an unnamed temporary file
+_DEPTH = 4  # archives; compression of a file counts as none
 _BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, zstandard.ZstdError)
+COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
+PACKED = (*COMPRESSED, ".tar", ".zip")
 
 
-class Member(NamedTuple):
-    """One file of raw input. `error` says why `data` could not be read."""
-
-    name: str
-    data: bytes
-    error: str | None = None
+class BrokenInput(DataError):
+    """A file or archive that ends early or is damaged."""
 
 
-def members(path: Path, name: str) -> Iterator[Member]:
-    """Yield the files that a path holds, in archive order.
+class TooLarge(DataError):
+    """Input larger than its format can hold in memory."""
+
+
+class Member:
+    """One file of raw input, read once from front to back. `error` says why there is nothing to read."""
+
+    def __init__(self, name: str, stream: IO[bytes] | None = None, error: str | None = None) -> None:
+        self.name = name
+        self.error = error
+        self.stream: IO[bytes] = io.BufferedReader(_Guarded(stream or io.BytesIO(), name), 1 << 17)
+
+    def read(self, limit: int = WHOLE_BYTES) -> bytes:
+        """The whole file.
+
+        Raises:
+            TooLarge: there is more than `limit` bytes.
+            BrokenInput: it cannot be read to its end.
+        """
+        data = self.stream.read(limit + 1)
+        if len(data) > limit:
+            raise TooLarge(
+                f"{self.name}: larger than {limit >> 20} MiB unpacked",
+                hint="split it, or use a format that is read piece by piece (jsonl, parquet, csv, text)",
+            )
+        return data
+
+
+class _Guarded(io.RawIOBase):
+    """A stream whose damage is told as BrokenInput, whichever library notices it."""
+
+    def __init__(self, stream: IO[bytes], name: str) -> None:
+        self._stream = stream
+        self._name = name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        try:
+            data = self._stream.read(len(target))
+        except (*_BROKEN, RuntimeError, NotImplementedError) as error:  # zipfile: a password, an unknown method
+            raise BrokenInput(
+                f"{self._name}: cannot be read to its end: {error or type(error).__name__}", hint="fetch the file again"
+            ) from error
+        target[: len(data)] = data
+        return len(data)
+
+
+def open_raw(path: str | Path) -> IO[bytes]:
+    """Open a local path or any fsspec URL (s3://, gs://, https://, hf://, memory://) for reading."""
+    if "://" not in str(path):
+        return Path(path).open("rb")
+    import fsspec
+
+    file: IO[bytes] = fsspec.open(str(path), "rb").open()
+    return file
+
+
+def members(path: str | Path, name: str, *, closed: tuple[str, ...] = (), start: int = 0) -> Iterator[Member]:
+    """Yield the files that a path or URL holds, in archive order. Read each before asking for the next.
 
     Args:
-        path: a plain, compressed or archive file.
         name: how to call it in document ids.
+        closed: name endings that the caller opens itself (.zip for a format that *is* a zip).
+        start: byte to begin at; for plain files only.
     """
     try:
-        with path.open("rb") as raw:
-            yield from _open(raw, name)
-    except _BROKEN as error:
-        yield Member(name, b"", f"cannot be read to its end: {error or type(error).__name__}")
+        with open_raw(path) as raw:
+            if start:
+                raw.seek(start)
+            yield from _open(raw, name, closed, _DEPTH)
+    except (*_BROKEN, BrokenInput) as error:
+        text = error.message if isinstance(error, BrokenInput) else f"cannot be read to its end: {error}"
+        yield Member(name, error=text if text.strip(": ") else f"cannot be read: {type(error).__name__}")
 
 
-def _open(raw: IO[bytes], name: str) -> Iterator[Member]:
+def _open(raw: IO[bytes], name: str, closed: tuple[str, ...], depth: int) -> Iterator[Member]:
     lower = name.lower()
-    for suffix in (".gz", ".tgz", ".bz2", ".xz", ".zst"):
+    if lower.endswith(closed) if closed else False:
+        yield Member(name, raw)
+        return
+    if depth == 0 and lower.endswith(PACKED):
+        yield Member(name, error=f"archives inside archives, more than {_DEPTH} deep; unpack it first")
+        return
+    for suffix in COMPRESSED:
         if lower.endswith(suffix):
             inner = name[: -len(suffix)] + (".tar" if suffix == ".tgz" else "")
-            yield from _open(_decompress(raw, suffix), inner)
+            yield from _open(_decompress(raw, suffix), inner, closed, depth)
             return
     if lower.endswith(".tar"):
-        yield from _tar(raw, name)
+        yield from _tar(raw, name, closed, depth - 1)
     elif lower.endswith(".zip"):
-        yield from _zip(raw, name)
+        yield from _zip(raw, name, closed, depth - 1)
     else:
-        yield _read(raw, name)
+        yield Member(name, raw)
 
 
 def _decompress(raw: IO[bytes], suffix: str) -> IO[bytes]:
@@ -99,18 +175,20 @@ class _Zstd(io.RawIOBase):
         return len(taken)
 
 
-def _read(raw: IO[bytes], name: str) -> Member:
-    data = raw.read(MAX_MEMBER_BYTES + 1)
-    if len(data) > MAX_MEMBER_BYTES:
-        return Member(name, b"", f"larger than {MAX_MEMBER_BYTES >> 20} MiB unpacked; split it")
-    return Member(name, data)
-
-
-def _tar(raw: IO[bytes], name: str) -> Iterator[Member]:
+def _tar(raw: IO[bytes], name: str, closed: tuple[str, ...], depth: int) -> Iterator[Member]:
     with tarfile.open(fileobj=raw, mode="r|") as archive:
         for entry in archive:
             if entry.isfile() and (stream := archive.extractfile(entry)) is not None:
-                yield _read(stream, f"{name}/{_tar_name(entry.name)}")
+                yield from _inside(stream, f"{name}/{_tar_name(entry.name)}", closed, depth)
+
+
+def _inside(stream: IO[bytes], label: str, closed: tuple[str, ...], depth: int) -> Iterator[Member]:
+    """A member, opened when it is packed itself. Damage in one does not end the archive around it."""
+    try:
+        guarded = io.BufferedReader(_Guarded(stream, label)) if label.lower().endswith(PACKED) else stream
+        yield from _open(guarded, label, closed, depth)
+    except (*_BROKEN, BrokenInput, RuntimeError, NotImplementedError) as error:
+        yield Member(label, error=f"cannot be unpacked: {error or type(error).__name__}")
 
 
 def _tar_name(name: str) -> str:
@@ -122,24 +200,31 @@ def _tar_name(name: str) -> str:
         return raw.decode("utf-8", "backslashreplace")
 
 
-def _zip(raw: IO[bytes], name: str) -> Iterator[Member]:
-    seekable = raw if raw.seekable() else io.BytesIO(raw.read())
-    with zipfile.ZipFile(seekable) as archive:
-        for entry in archive.infolist():
-            if entry.is_dir():
-                continue
-            label = f"{name}/{_zip_name(entry)}"
-            try:
-                with archive.open(entry) as stream:
-                    yield _read(stream, label)
-            except (*_BROKEN, RuntimeError, NotImplementedError) as error:  # a bad or encrypted entry; the next may do
-                yield Member(label, b"", f"cannot be unpacked: {error}")
+def _zip(raw: IO[bytes], name: str, closed: tuple[str, ...], depth: int) -> Iterator[Member]:
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as spool:
+        file: IO[bytes] = raw
+        if not raw.seekable():
+            while chunk := raw.read(1 << 20):
+                spool.write(chunk)
+            file = spool
+        with zipfile.ZipFile(file) as archive:
+            for entry in archive.infolist():
+                if entry.is_dir():
+                    continue
+                label = f"{name}/{zip_name(entry)}"
+                try:
+                    stream = archive.open(entry)
+                except (*_BROKEN, RuntimeError, NotImplementedError) as error:  # a bad or encrypted entry
+                    yield Member(label, error=f"cannot be unpacked: {error}")
+                    continue
+                with stream:
+                    yield from _inside(stream, label, closed, depth)
 
 
-def _zip_name(entry: zipfile.ZipInfo) -> str:
+def zip_name(entry: zipfile.ZipInfo) -> str:
     """Zip files made on Japanese Windows hold CP932 names without the UTF-8 flag; Python reads those as CP437."""
     if entry.flag_bits & 0x800:
-        return entry.filename
+        return entry.filename.encode("utf-8", "backslashreplace").decode()
     try:
         return entry.filename.encode("cp437").decode("cp932")
     except UnicodeError:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pydantic
 import xxhash
 
-from jpfm.data.document import EDITS
+from jpfm.data.document import EDITS, empty
 from jpfm.data.steps.base import DECISION, NO_DROPS, NO_EDITS, Changed, CorpusStep, set_text
 from jpfm.text import kernels
 
@@ -174,7 +174,7 @@ class FrequentLines(CorpusStep):
             [("source", pa.string()), ("line", pa.string()), ("count", pa.int64()), ("documents", pa.int64())]
         )
         batches = table.cast(schema).combine_chunks().to_batches()
-        return batches[0] if batches else schema.empty_table().to_batches(max_chunksize=1)[0]
+        return batches[0] if batches else empty(schema)
 
     def decide(self, sketches: list[Path], shards: list[Path]) -> pa.Table:
         """The lines that are boilerplate, by source."""
@@ -224,5 +224,6 @@ class FrequentLines(CorpusStep):
         edits = hits.select(
             "id", "source", step=pl.lit(self.name), kind=pl.lit("frequent_line"), start="start",
             length=pl.col("line").str.len_chars().cast(pl.Int64),
+            before=pl.lit(None, pl.String), after=pl.lit(None, pl.String),
         ).to_arrow().cast(EDITS)  # fmt: skip
         return Changed(set_text(batch, text), NO_DROPS, edits)

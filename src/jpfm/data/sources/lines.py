@@ -1,0 +1,155 @@
+"""Lines of a file of any size, decoded: what JSONL, CSV and line-by-line text are read with.
+
+    for line in lines(member, start=0, stop=None): line.number, line.text, line.encoding, line.error
+
+The file is read in blocks cut at line ends. A block is decoded as a whole, so that the encoding is judged from much
+text; a block that no encoding reads is decoded line by line, so that one bad line costs one line.
+A line begins in exactly one byte range, so ranges of one file share the work without a line lost or read twice.
+"""
+
+import codecs
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from jpfm.core.errors import DataError
+from jpfm.data.sources.archive import Member, TooLarge
+from jpfm.text.decode import UnreadableText, decode
+
+BLOCK_BYTES = 4 << 20
+MAX_LINE_BYTES = 64 << 20
+_UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+
+
+class Line(NamedTuple):
+    """A line without its end. `number` counts from 1 at the beginning of what was read."""
+
+    number: int
+    text: str
+    encoding: str = "utf-8"
+    confidence: float = 1.0
+    error: DataError | None = None
+
+
+def lines(member: Member, *, start: int = 0, stop: int | None = None, head: bytes = b"") -> Iterator[Line]:
+    """Every line that begins at a byte in [start, stop).
+
+    Args:
+        start: above 0, `member.stream` stands at the byte before it, and the line under way is passed over.
+        head: bytes of the member that were read already.
+    Raises:
+        BrokenInput: the file ends early; the lines before it were yielded.
+    """
+    number, codec = 0, None
+    for block, error in _blocks(member, start, stop, head):
+        if error is not None:
+            number += 1
+            yield Line(number, "", error=error)
+            continue
+        if isinstance(block, str):
+            for text in block.removesuffix("\n").split("\n"):
+                number += 1
+                yield Line(number, text.removesuffix("\r"), "utf-16")
+            continue
+        try:
+            decoded = decode(block, codec)
+        except UnreadableText:
+            for raw in block.removesuffix(b"\n").split(b"\n"):
+                number += 1
+                try:
+                    one = decode(raw, codec)
+                except UnreadableText as bad:
+                    yield Line(number, "", error=bad)
+                else:
+                    yield Line(number, one.text.removesuffix("\r"), one.encoding, one.confidence)
+            continue
+        codec = decoded.encoding
+        for text in decoded.text.removesuffix("\n").split("\n"):
+            number += 1
+            yield Line(number, text.removesuffix("\r"), decoded.encoding, decoded.confidence)
+
+
+def _blocks(
+    member: Member, start: int, stop: int | None, head: bytes
+) -> Iterator[tuple[bytes | str, DataError | None]]:
+    """Blocks that end at a line end, or what was wrong with a line that is too long."""
+    position = start
+    if start:  # the byte before tells whether a line begins just here: the caller opened the file at start - 1
+        position, found = _skip_line(member, start - 1)
+        if not found:
+            return
+    rest = b""
+    first = True
+    while stop is None or position < stop:
+        data = head or member.stream.read(BLOCK_BYTES if stop is None else min(BLOCK_BYTES, stop - position))
+        head = b""
+        if first and start == 0 and data[:2] in _UTF16:
+            yield from _utf16(member, data)
+            return
+        first = False
+        if not data:
+            break
+        position += len(data)
+        cut = data.rfind(b"\n") + 1
+        if cut:
+            yield rest + data[:cut], None
+            rest = data[cut:]
+        else:
+            rest += data
+        if len(rest) > MAX_LINE_BYTES:
+            yield b"", _too_long()
+            rest = b""
+            position, found = _skip_line(member, position)
+            if not found:
+                return
+    if rest:
+        tail, whole = _finish_line(member, rest)
+        yield (tail, None) if whole else (b"", _too_long())
+
+
+def _too_long() -> TooLarge:
+    return TooLarge(f"a line of more than {MAX_LINE_BYTES >> 20} MiB", hint="is it one record a line?")
+
+
+def _finish_line(member: Member, rest: bytes) -> tuple[bytes, bool]:
+    """The line under way to its end, which may lie past the range. False when it is too long."""
+    while True:
+        part = member.stream.readline(BLOCK_BYTES)
+        rest += part
+        if not part or part.endswith(b"\n"):
+            return rest, True
+        if len(rest) > MAX_LINE_BYTES:
+            _skip_line(member, 0)
+            return b"", False
+
+
+def _skip_line(member: Member, position: int) -> tuple[int, bool]:
+    """Read on past the next line end: the position after it, and whether there was one."""
+    while True:
+        part = member.stream.readline(BLOCK_BYTES)
+        position += len(part)
+        if part.endswith(b"\n"):
+            return position, True
+        if not part:
+            return position, False
+
+
+def _utf16(member: Member, head: bytes) -> Iterator[tuple[str, DataError | None]]:
+    """UTF-16 as text blocks: its line ends are two bytes long."""
+    reader = codecs.getincrementaldecoder(_UTF16[head[:2]])("strict")
+    data, rest = head[2:], ""
+    try:
+        while data:
+            rest += reader.decode(data)
+            cut = rest.rfind("\n") + 1
+            if cut:
+                yield rest[:cut], None
+                rest = rest[cut:]
+            if len(rest) > MAX_LINE_BYTES:
+                yield "", _too_long()
+                rest = ""
+            data = member.stream.read(BLOCK_BYTES)
+        rest += reader.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        yield "", UnreadableText(f"begins as UTF-16 but is not at byte {error.start} of a block", hint="is it cut off?")
+    if rest:
+        yield rest, None
