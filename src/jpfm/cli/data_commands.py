@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,17 +48,85 @@ def show(
     dropped: Annotated[str | None, typer.Option(help="Show what was dropped or quarantined for this reason.")] = None,
     source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many.")] = 10,
+    html: Annotated[Path | None, typer.Option(help="Write a page with all of it, masks marked, to this file.")] = None,
 ) -> None:
-    """Read kept or dropped documents."""
+    """Read kept or dropped documents, here or on a page for a browser."""
     from jpfm.core.artifact import open_artifact
+    from jpfm.core.errors import UsageError
     from jpfm.data.look import show_dropped, show_kept
 
     artifact = open_artifact(corpus, "corpus")
+    if html is not None:
+        from jpfm.report.corpus import write_page
+
+        if dropped or source:
+            raise UsageError("--html shows every source and reason", hint="leave --dropped and --source out")
+        if html.is_dir() or not html.parent.is_dir():
+            raise UsageError(
+                f"--html {html}: not a file that can be written", hint="name a file in a folder that exists"
+            )
+        write_page(artifact, html, samples=number)
+        emit(html)
+        return
     texts = (
         show_dropped(artifact, dropped, number=number) if dropped else show_kept(artifact, number=number, source=source)
     )
     for text in texts:
         emit(text)
+
+
+@app.command()
+def judge(
+    corpus: Path,
+    filters: Annotated[list[str], typer.Argument(metavar="FILTER|RECIPE...", help="e.g. swallow-v1 length my.yaml")],
+) -> None:
+    """What filters would drop of an annotated corpus, side by side; reads columns, not text."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from jpfm.core.artifact import open_artifact
+    from jpfm.data.judge import judge as judge_corpus
+
+    verdicts = judge_corpus(open_artifact(corpus, "corpus"), [step for word in filters for step in _filters(word)])
+    table = Table(box=None, pad_edge=False)
+    for name in ("", *(verdict.name for verdict in verdicts)):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    table.add_row("read", *(f"{verdict.read:,}" for verdict in verdicts))
+    for reason in dict.fromkeys(reason for verdict in verdicts for reason in verdict.dropped):
+        table.add_row(f"− {reason}", *(f"{v.dropped[reason]:,}" if v.dropped[reason] else "·" for v in verdicts))
+    table.add_row("kept", *(f"{verdict.kept:,}" for verdict in verdicts))
+    table.add_row("kept share", *("–" if v.kept_share is None else f"{v.kept_share:.1%}" for v in verdicts))
+    table.add_row("characters kept", *("–" if v.kept_chars is None else f"{v.kept_chars:,}" for v in verdicts))
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=400).print(table)
+
+
+def _filters(word: str) -> list[Any]:
+    """The filters that a word names: one step with its published settings, or all filters of a recipe file."""
+    import pydantic
+
+    from jpfm.core.errors import UsageError
+    from jpfm.data.recipe import Recipe
+    from jpfm.data.steps import AnyStep
+    from jpfm.data.steps.base import Filter
+
+    if word.endswith((".yaml", ".yml")):
+        found = [step for step in load_config(Path(word), Recipe, None).config.steps if isinstance(step, Filter)]
+        if not found:
+            raise UsageError(f"{word}: this recipe has no filter", hint="name a recipe with filters, or a filter")
+        return found
+    try:
+        step = pydantic.TypeAdapter[Any](AnyStep).validate_python({"step": word})
+    except pydantic.ValidationError as error:
+        raise UsageError(
+            f"{word}: no filter that can be used without settings",
+            hint="a filter's name such as swallow-v1 or length, or a recipe file (.yaml) for filters with settings",
+        ) from error
+    if not isinstance(step, Filter):
+        raise UsageError(
+            f"{word} is a step that changes or measures text, not a filter", hint="e.g. swallow-v1, length"
+        )
+    return [step]
 
 
 @app.command()

@@ -136,9 +136,9 @@ def corpus_view(corpus: Artifact, models: Sequence[int], notices: list[Words]) -
     config = corpus.manifest.config
     steps = tuple(str(step["step"]) for step in config.get("steps") or [] if isinstance(step, dict) and "step" in step)
     rights = {
-        str(parent.manifest.config.get("name", parent.path.name)): parent.manifest.rights
-        for parent in lineage.parents(corpus)
-        if not isinstance(parent, str)
+        str(source.manifest.config.get("name", source.path.name)): source.manifest.rights
+        for source in _walk(corpus, ("corpus",))[0]  # a corpus made from a corpus: its sources are further back
+        if source.manifest.kind == "source"
     }
     sources = []
     for name, counts in stats["sources"].items():

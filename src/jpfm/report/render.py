@@ -78,7 +78,26 @@ class Picture(NamedTuple):
 
 def render(page: Page, pictures: Mapping[str, Picture]) -> str:
     """The page as HTML."""
-    environment = jinja2.Environment(
+    return (
+        environment()
+        .get_template("leaderboard.html")
+        .render(
+            page=page,
+            pictures={name: {"light": _uri(both.light), "dark": _uri(both.dark)} for name, both in pictures.items()},
+            groups=GROUP_TITLES,
+            metrics=METRIC_TITLES,
+            baselines=BASELINE_TITLES,
+            terms=TERMS,
+            sample_each=SAMPLE_EACH,
+            answer_chars=ANSWER_CHARS,
+            prompt_chars=PROMPT_CHARS,
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """What all pages are rendered with: escaping, filters, and the style and script that they share."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -86,7 +105,7 @@ def render(page: Page, pictures: Mapping[str, Picture]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "figure": figure,
         "count": count,
         "ordered": ordered,
@@ -96,21 +115,12 @@ def render(page: Page, pictures: Mapping[str, Picture]) -> str:
         "error_classes": error_classes,
     }
     script = (_TEMPLATES / "leaderboard.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template("leaderboard.html").render(
-        page=page,
-        pictures={name: {"light": _uri(both.light), "dark": _uri(both.dark)} for name, both in pictures.items()},
-        script=script,
-        style=(_TEMPLATES / "leaderboard.css").read_text(encoding="utf-8"),
-        script_hash=digest,
-        groups=GROUP_TITLES,
-        metrics=METRIC_TITLES,
-        baselines=BASELINE_TITLES,
-        terms=TERMS,
-        sample_each=SAMPLE_EACH,
-        answer_chars=ANSWER_CHARS,
-        prompt_chars=PROMPT_CHARS,
-    )
+    made.globals |= {
+        "script": script,
+        "style": (_TEMPLATES / "leaderboard.css").read_text(encoding="utf-8"),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
+    return made
 
 
 def _shown(value: Any) -> Any:
