@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jpfm.core import artifact as artifacts
-from jpfm.core.artifact import Artifact, Draft, Finished, Rights
+from jpfm.core.artifact import Artifact, Draft, Finished
+from jpfm.core.rights import Rights
 
 ITEMS = pa.schema(
     [

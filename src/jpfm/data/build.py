@@ -55,7 +55,10 @@ def plan(recipe: Recipe) -> list[Shard]:
             group.append(piece)
             size += piece.bytes
         shards.append(Shard(f"{source.name}-{number:05d}", position, label, tuple(group)))
-    recipe.check_columns([name for source in recipe.sources for name in source.known_columns(root)])
+    try:
+        recipe.check_columns([name for source in recipe.sources for name in source.known_columns(root)])
+    except ValueError as error:  # of a recipe over a corpus: only here are its columns known
+        raise UsageError(f"recipe '{recipe.name}': {error}", hint="or add it to the recipe of that corpus") from error
     return shards
 
 

@@ -1,0 +1,128 @@
+"""Twenty thousand damaged files over all readers: each gives documents or quarantine, in bounded time, never an error.
+
+Seeds are real files of every format (examples/all_formats); a seeded generator cuts, flips, repeats and splices them.
+"""
+
+import importlib.util
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from jpfm.data.document import Document, Quarantined, to_batch
+from jpfm.data.sources import AnySource
+from jpfm.data.sources.base import Piece, Source
+
+TOTAL = 20_000
+SECONDS_EACH = 20
+MAKE = Path(__file__).parents[2] / "examples" / "all_formats" / "make.py"
+# format: (folder of its seeds, settings)
+SEEDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "aozora": ("aozora", {}),
+    "html": ("html", {}),
+    "json": ("json", {"records_field": "rows"}),
+    "jsonl": ("jsonl", {}),
+    "law_xml": ("law", {}),
+    "markdown": ("markdown", {}),
+    "parquet": ("parquet", {}),
+    "text": ("text", {}),
+}
+TOKENS = (
+    b"<", b">", b"&", b"]]>", b"<!DOCTYPE a [", b"\x00", b"\xff", b"\x1b$B", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"{{",
+    b"[[", b"\n", b'"', b"\\ud800", b"PK\x03\x04", b"From ", b"WARC/1.0\r\n", b"\r\n\r\n", "《".encode(),
+    "［＃".encode("cp932"), b"(" * 50, b"<b>" * 50, b"%PDF-", b"999999999999", b"-1",
+)  # fmt: skip
+
+
+def _files() -> dict[str, bytes]:
+    spec = importlib.util.spec_from_file_location("all_formats", MAKE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made: dict[str, bytes] = module.files()
+    return made
+
+
+@pytest.fixture(scope="module")
+def seeds() -> dict[str, bytes]:
+    """Every file of the example, by path."""
+    return _files()
+
+
+def damaged(seed: bytes, other: bytes, draw: np.random.Generator) -> bytes:
+    """One to four accidents."""
+    data = bytearray(seed)
+    for _ in range(int(draw.integers(1, 5))):
+        at = int(draw.integers(0, len(data) + 1))
+        length = int(draw.integers(1, 200))
+        match int(draw.integers(0, 7)):
+            case 0:
+                del data[at:]
+            case 1:
+                del data[at : at + length]
+            case 2:
+                data[at : at + length] = draw.bytes(min(length, len(data) - at))
+            case 3:
+                data[at:at] = TOKENS[int(draw.integers(len(TOKENS)))] * int(draw.integers(1, 20))
+            case 4:
+                data[at:at] = data[max(0, at - length) : at] * int(draw.integers(1, 10))
+            case 5:
+                start = int(draw.integers(0, len(other) + 1))
+                data[at:] = other[start:]
+            case _ if at < len(data):
+                data[at] ^= 1 << int(draw.integers(8))
+            case _:
+                data[:0] = data[-length:]
+    return bytes(data)
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """A hang becomes a failure with the place where it hung."""
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise AssertionError("a reader takes too long")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_every_reader_has_seeds() -> None:
+    kinds = [kind for kind in get_args(get_args(AnySource)[0]) if issubclass(kind, Source)]
+    assert {get_args(kind.model_fields["format"].annotation)[0] for kind in kinds} - {"hf"} == set(SEEDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", SEEDS)
+def test_damaged_files_give_documents_or_quarantine(
+    form: str, make_source: Callable[..., Any], tmp_path: Path, seeds: dict[str, bytes], alarm: None
+) -> None:
+    folder, settings = SEEDS[form]
+    own = {name: data for name, data in seeds.items() if name.startswith(f"{folder}/")}
+    assert own, folder
+    names = sorted(own)
+    everything = sorted(seeds)
+    source = make_source(form, **settings)
+    for number in range(-(-TOTAL // len(SEEDS))):
+        draw = np.random.default_rng([number, *form.encode()])
+        name = names[int(draw.integers(len(names)))]
+        other = seeds[everything[int(draw.integers(len(everything)))]]
+        data = damaged(own[name], other, draw)
+        path = tmp_path / Path(name).name
+        path.write_bytes(data)
+        signal.alarm(SECONDS_EACH)
+        try:
+            found = list(source.documents(Piece(str(path), path.name, len(data))))
+        except Exception as error:
+            pytest.fail(f"{form} {name} number {number}: {type(error).__name__}: {error}")
+        signal.alarm(0)
+        documents = [item for item in found if isinstance(item, Document)]
+        assert all(isinstance(item, Quarantined) for item in found if not isinstance(item, Document))
+        to_batch(documents, "s", "CC0-1.0", source.columns)

@@ -1,0 +1,91 @@
+"""The page of a corpus: everything dropped is listed, masks are marked, and no text can do harm."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from jpfm.cli.cli import app
+from jpfm.core.artifact import Artifact
+from jpfm.data.build import build
+from jpfm.data.recipe import Recipe
+from jpfm.report.corpus import write_page
+
+MAIL = "taro@example.co.jp"
+TEXTS = [
+    f"お問い合わせは{MAIL}までお願いします。電話は03-1234-5678です。",
+    "<script>alert(1)</script>という文字列をふくむ文書です。\u202e逆さま",
+    "短い",
+    "x" * 300,
+]
+
+
+def _corpus(folder: Path, content: str, form: str, steps: list[dict[str, Any]]) -> Artifact:
+    (folder / "raw").mkdir()
+    (folder / "raw" / "a").write_text(content, encoding="utf-8")
+    source = {"format": form, "name": "s", "paths": ["a"], "rights": {"licence": "CC0-1.0"}}
+    body = {"stage": "data", "name": "small", "root": str(folder / "raw"), "sources": [source], "steps": steps}
+    corpus = build(Recipe.model_validate(body), folder / "corpus")
+    assert corpus is not None
+    return corpus
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> tuple[Artifact, str]:
+    lines = [json.dumps({"text": text}, ensure_ascii=False) for text in TEXTS] + ["{broken"]
+    steps: list[dict[str, Any]] = [
+        {"step": "characters"}, {"step": "length", "minimum_chars": 10}, {"step": "japanese_share"},
+        {"step": "mask_personal_data"},
+    ]  # fmt: skip
+    corpus = _corpus(tmp_path, "\n".join(lines), "jsonl", steps)
+    write_page(corpus, tmp_path / "page.html")
+    return corpus, (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_masks_are_marked_and_the_value_is_nowhere(page: tuple[Artifact, str]) -> None:
+    _, html = page
+    marks = re.findall(r'<mark title="(\w+)">([^<]+)</mark>', html)
+    assert {kind for kind, _ in marks} == {"email", "phone"}
+    assert MAIL not in html
+    assert "03-1234-5678" not in html
+
+
+def test_every_reason_is_there_with_its_figure(page: tuple[Artifact, str]) -> None:
+    corpus, html = page
+    total = corpus.manifest.stats["total"]
+    for key in (*total["dropped"], *total["quarantined"]):
+        assert f"<code>{key}</code>" in html
+    assert "2 / 10" in html  # num_chars against its threshold
+    assert "is not JSON" in html
+
+
+def test_text_is_text(page: tuple[Artifact, str]) -> None:
+    _, html = page
+    assert "&lt;script&gt;alert(1)" in html
+    assert "<script>alert" not in html
+    assert "⟦U+202E⟧" in html
+
+
+def test_the_same_corpus_gives_the_same_page(page: tuple[Artifact, str], tmp_path: Path) -> None:
+    corpus, html = page
+    write_page(corpus, tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == html
+
+
+def test_places_that_moved_are_not_marked(tmp_path: Path) -> None:
+    corpus = _corpus(tmp_path, TEXTS[0], "text", [{"step": "mask_personal_data"}, {"step": "normalize"}])
+    write_page(corpus, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "A later step changed the text" in html
+
+
+def test_the_command_writes_it(corpus: Artifact, tmp_path: Path) -> None:
+    out = tmp_path / "c.html"
+    done = CliRunner().invoke(app, ["data", "show", str(corpus.path), "--html", str(out)])
+    assert (done.exit_code, done.stdout.strip()) == (0, str(out))
+    assert out.stat().st_size > 50_000
+    done = CliRunner().invoke(app, ["data", "show", str(corpus.path), "--html", str(tmp_path)])
+    assert done.exit_code != 0
