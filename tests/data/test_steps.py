@@ -6,21 +6,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from jpfm.data.document import DROPPED, EDITS, Document, to_batch
+from jpfm.data.document import DROPPED, Document, to_batch
 from jpfm.data.steps.base import Changed, CorpusStep, Step
 from jpfm.data.steps.dedup import ExactDuplicates, FrequentLines, NearDuplicates
 from jpfm.data.steps.filters import JapaneseShare, Length, Mojibake, Repetitive, Symbols
+from jpfm.data.steps.normalize import Normalize
+from jpfm.data.steps.pii import MaskPersonalData
 from jpfm.data.steps.text import (
     Characters,
-    MaskPersonalData,
-    Normalize,
     Repetition,
     Split,
-    luhn_is_valid,
-    my_number_is_valid,
 )
 
 
@@ -41,82 +37,6 @@ def _reasons(texts: Sequence[str], *steps: Step) -> dict[int, str]:
     dropped = _after(texts, Characters(step="characters"), Repetition(step="repetition"), *steps)[-1].dropped
     assert dropped.schema == DROPPED
     return {int(row["id"][2:]): row["reason"] for row in dropped.to_pylist()}
-
-
-# --- personal data --------------------------------------------------------------------------------------------------
-
-MASKED = {
-    "電話は03-1234-5678です。": "電話は<電話番号>です。",
-    "電話(03)1234-5678、03（1234）5678、（03） 1234−5678まで": "電話<電話番号>、<電話番号>、<電話番号>まで",
-    "携帯090-0000-1234と08000004321": "携帯<電話番号>と<電話番号>",
-    "0120-123-456へ": "<電話番号>へ",
-    "市外局番0463-12-3456、01558-2-1234": "市外局番<電話番号>、<電話番号>",
-    "全角を直した03−1234−5678": "全角を直した<電話番号>",
-    "宛先はtaro.yamada+jp@mail.example.co.jp。": "宛先は<メールアドレス>。",
-    "番号は123456789018と1234 5678 9018": "番号は<個人番号>と<個人番号>",
-    "カードは4111 1111 1111 1111、5500-0000-0000-0004": "カードは<カード番号>、<カード番号>",
-    "カード4111111111111111を": "カード<カード番号>を",
-    "〒000-0012 さくら原市みどり野三丁目4番5号 コーポすずかけ": "<住所> コーポすずかけ",
-    "〒100-0001、以下略": "<住所>、以下略",
-}  # fmt: skip
-
-UNTOUCHED = [
-    "価格は1,234,567円、税込¥49,440-です。",
-    "単価 ¥2,060 / 24 / ¥49,440",
-    "会期は2025-04-01から2025-12-31まで、2025/04/01 10:30開始",
-    "令和7年4月1日（2025年4月1日）",
-    "cos 30°は0.8660254037844386、πは3.141592653589793238",
-    "0.123456789018や-0.4111111111111111も数である",
-    "ISBN978-4-06-203456-7、ISBN 4-06-203456-7",
-    "JANコード4901234567894、注文番号A-2025-000123",
-    "個人番号に似た123456789012と1234-5678-9012",
-    "カードに似た4111 1111 1111 1112",
-    "IPは192.168.0.1、版は1.20.3、型番8327-54-C",
-    "第1234条第5678項、12345678901234567890",
-    "npmのreact@18.2.0とlodash@4.17.21を入れる",
-    "@taroさん、会議室@3階、a@b",
-    "口座番号1234567、社員番号00012345",
-    "人口12345678人、1234 5678",
-    "時刻は09:00-17:00、電圧は100-240V",
-    "郵便記号〒だけ、〒123",
-]
-
-
-@pytest.mark.parametrize(("text", "expected"), MASKED.items())
-def test_personal_data_is_masked(text: str, expected: str) -> None:
-    (result,) = _after([text], MaskPersonalData(step="mask_personal_data"))
-    assert result.batch.column("text")[0].as_py() == expected
-    assert result.edits.schema == EDITS
-    for edit in result.edits.to_pylist():  # place and length in the text before the step, not the text itself
-        assert text[edit["start"] : edit["start"] + edit["length"]] not in expected
-        assert edit["before"] is None
-
-
-@pytest.mark.parametrize("text", UNTOUCHED)
-def test_numbers_that_are_no_personal_data_stay(text: str) -> None:
-    (result,) = _after([text], MaskPersonalData(step="mask_personal_data"))
-    assert result.batch.column("text")[0].as_py() == text
-    assert result.edits.num_rows == 0
-
-
-def test_only_the_asked_classes_are_masked_and_other_rows_stay() -> None:
-    texts = ["a@example.jp 03-1234-5678", "なにもない", "電話03-1234-5678"]
-    (result,) = _after(texts, MaskPersonalData(step="mask_personal_data", classes=("phone",)))
-    assert result.batch.column("text").to_pylist() == ["a@example.jp <電話番号>", "なにもない", "電話<電話番号>"]
-    assert [(row["id"], row["kind"]) for row in result.edits.to_pylist()] == [("s/0", "phone"), ("s/2", "phone")]
-
-
-@given(st.text(st.sampled_from("0123456789-−. @〒あ円x"), max_size=60))
-def test_masking_twice_changes_nothing(text: str) -> None:
-    step = MaskPersonalData(step="mask_personal_data")
-    once = _after([text], step)[0].batch.column("text")[0].as_py()
-    assert _after([once], step)[0].batch.column("text")[0].as_py() == once
-
-
-@given(st.integers(0, 10**11 - 1))
-def test_one_check_digit_of_ten_is_right(number: int) -> None:
-    assert sum(my_number_is_valid(f"{number:011d}{digit}") for digit in range(10)) == 1
-    assert sum(luhn_is_valid(f"{number:015d}{digit}") for digit in range(10)) == 1
 
 
 # --- measures and thresholds ----------------------------------------------------------------------------------------

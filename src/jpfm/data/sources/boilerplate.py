@@ -1,0 +1,46 @@
+"""Whether a class or id names an element that every page of a site repeats: menus, breadcrumbs, banners, footers.
+
+Names are read as words (`l-globalNav__list` is l, global, nav, list), because Japanese sites name such elements in
+their own ways (gnavi, pankuzu, topicpath, sns, pagetop). A word that says layout (`with-sidebar`, `main-content`)
+speaks against it. `menu` and `header` need a second word: a restaurant has a menu.
+"""
+
+import functools
+import re
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_WORD = re.compile(r"[a-z]+")
+_ALONE = frozenset(
+    "ad ads adsbygoogle adsense addtoany advert advertisement banner banners breadclumb breadcrumb breadcrumbs catlinks "
+    "consent cookie cookies copyright drawer editsection fnav footer gdpr globalnav globalnavi gnav gnavi gotop "
+    "hamburger lightbox lnav lnavi localnav localnavi login megamenu modal mokuji nav navbar navbox navi navigation "
+    "newsletter onetrust pagenav pagenavi pager pagetop pagination pankuzu popup promoted ranking recommend recommended "
+    "related share sharedaddy sharing sidebar sidemenu sidenav skiplink skipnav snav sns social sponsor sponsored "
+    "subscribe toc topicpath topicspath totop".split()
+)
+_WITH = {
+    "menu": frozenset("global main site header head footer side sp drawer nav local sub user".split()),
+    "header": frozenset("site global l g head sp".split()),
+    "top": frozenset(("page",)), "path": frozenset(("topic", "topics")), "crumb": frozenset(("bread",)),
+    "skip": frozenset(("link", "to", "content")), "search": frozenset(("box", "form", "bar")),
+}  # fmt: skip
+_LAYOUT = frozenset("body closed content contents fixed has layout main no not open opened with without".split())
+_IDS = frozenset(("head", "header", "side", "menu", "search"))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def is_boilerplate(attribute: str, value: str) -> bool:
+    """Whether `class="value"` or `id="value"` says so.
+
+    >>> [is_boilerplate("class", name) for name in ("gNavi01", "p-breadcrumb__item", "page-top", "global-header")]
+    [True, True, True, True]
+    >>> [is_boilerplate("class", name) for name in ("page-with-sidebar", "menu", "jp", "shareholder", "header")]
+    [False, False, False, False, False]
+    """
+    names = _CAMEL.sub("-", value).lower()
+    if names == "skip" or (attribute == "id" and names in _IDS):
+        return True
+    words = set(_WORD.findall(names))
+    if any(key in words and others & words for key, others in _WITH.items()):
+        return not words & (_LAYOUT - {"main", "content"})
+    return bool(words & _ALONE) and not words & _LAYOUT

@@ -1,0 +1,132 @@
+"""Names of persons in labelled contexts: 氏名：山田 太郎, 担当：佐藤, フリガナ, the addressee 〜様 at the head of a letter.
+
+What stands behind a label is cut into words by the morphological dictionary (fugashi with unidic-lite, only on those few
+characters): a surname or given name is evidence, a common word (設計, 必須, 営業部) is none. After 氏名 and its like an unknown
+word also counts, since most fields that are filled hold a name; after 担当 and its like it must be a name.
+"""
+
+import re
+from collections.abc import Iterator
+
+from jpfm.text.pii import people
+from jpfm.text.pii.window import Span, Window
+
+_OWNERS = (
+    "患者|受験者|生徒|児童|園児|会員|本人|利用者|契約者|保護者|申請者|申込者|応募者|相談者|届出人|届出者|請求者|代表者|担当者|記入者|受診者|被保険者"
+    "|世帯主|購入者|注文者|受取人|差出人|依頼人|依頼主|保証人|緊急連絡先|学生|参加者|社員|職員|従業員|ご?家族|配偶者|選手|出演者|責任者|被害者|加害者|証人"
+    "|ご?予約者|宿泊者|登録者|所有者|債務者|債権者|入居者|借主|貸主|加入者|振込|送り主|乗客|搭乗者|講師|寄付者"
+)
+_STRONG = (
+    rf"(?:氏[ 　]{{0,4}}名|お名[前まえ]+|御名前|ご芳名|御芳名|姓[ 　]{{0,2}}名|(?:{_OWNERS})の?(?:氏名|お?名前|様名|名)"
+    r"|(?:口座)?名義人?|フリガナ|フリカナ|ふりがな|ﾌﾘｶﾞﾅ|カナ(?:氏名|名)?|かな(?:氏名)?|よみ(?:がな)?|読み(?:仮名|がな)?)"
+)
+_WEAK = (
+    rf"(?:ご?担当[者名様]{{0,2}}|(?:[一-龯]{{0,4}})(?:責任者|幹事|担任)|(?:{_OWNERS})|[作記報申申承起編投送発執著連]{{1}}[成録入告請込認案集稿信行筆者絡]者"
+    r"|(?P<anyone>(?<![一-龯])(?!著者|作者|訳者|編者|筆者|翻訳者|監修者|原作者)[一-龯]{1,5}[者人]名?)|立会人|面談者|面接官|宛先|宛て先|宛名|宛|名前|記録|司会|書記|レビュアー|レビューアー?|出席者?|欠席者?|参加者?|講師|委員長?|世話人|後見人|代理人|保証人|父|母|夫|妻|長男|長女"
+    r"|窓口|問い?合わ?せ先|連絡先)"
+)
+_MARK = r"[ 　*\"]*(?:[（(][^）)\n]{0,12}[）)])?[ 　*\"]*"
+_COLON = r"[:：=＝|｜】\]］>＞→][ 　\t|｜*「『\"]*"
+_LABEL = re.compile(rf"(?:(?P<strong>{_STRONG})|(?P<weak>{_WEAK})){_MARK}(?:(?P<colon>{_COLON})|(?P<loose>[はがで・/／の,，] ?|[ 　\t]{{1,6}}|\n[ 　*]*))")
+_LATIN_LABEL = re.compile(r"(?<![A-Za-z])(?:(?:Full |Customer |Your |Passenger |Guest )?(?:[Nn]ame|NAME)|Attn|Attention|Contact(?: [Pp]erson)?)\.?\"? ?: ?\"?")
+_STOP = re.compile(r"[\n\t、。，,;；:：|｜（）()「」『』【】\[\]<>＜＞\"'!?！？…※→/／=＝&＆]")
+_READINGS = ("カナ", "かな", "よみ", "よみがな", "読み", "読み仮名", "読みがな")
+_NOTE = re.compile(r"[^（）()\n]{0,16}[）)][、，,・/／&＆]")
+_FIELD = re.compile(r"[ 　]{2,}|[ 　](?=[一-龯ァ-ヶA-Za-z]{1,8}[:：])")
+
+
+def names(window: Window) -> Iterator[Span]:
+    """Names behind labels.
+
+    >>> from jpfm.text.pii.window import window
+    >>> w = window("氏名：山田 太郎　担当：佐藤、鈴木\\n担当：営業部\\n担当者名：経理課　高橋\\n氏名：必須\\nフリガナ：ヤマダ タロウ")
+    >>> [w.raw[s.start : s.end] for s in names(w)]
+    ['山田 太郎', '佐藤', '鈴木', '高橋', 'ヤマダ タロウ']
+    """
+    raw = window.raw
+    for label in _LABEL.finditer(raw):
+        if label.start() and re.match(r"[ァ-ヶーA-Za-z]", raw[label.start() - 1]) and label["weak"]:
+            continue
+        if (label["anyone"] or label["strong"] in _READINGS) and not (label["colon"] or label["loose"].isspace()):
+            continue
+        if label["weak"] == "名前" and label["loose"] and label["loose"][0] in "ので":
+            continue
+        strict = label["colon"] is None and not (label["strong"] and label["loose"].isspace())
+        strong = label["strong"] is not None
+        for start, end in _values(raw, label.end(), strong=strong, strict=strict):
+            if window.whole(start, end):
+                yield Span("person_name", start, end - start)
+    for label in _LATIN_LABEL.finditer(window.flat):
+        match = people.LATIN.match(window.flat, label.end())
+        if match and people.is_latin_name(match.group()):
+            yield Span("person_name", match.start(), len(match.group()))
+
+
+def _values(raw: str, start: int, *, strong: bool, strict: bool) -> Iterator[tuple[int, int]]:
+    """Names from a position on: one, or several joined by commas or dots."""
+    for _ in range(40):
+        latin = people.LATIN.match(raw, start)
+        if latin and strong and not strict:
+            yield latin.span()
+            return
+        stop = _STOP.search(raw, start, min(len(raw), start + 40))
+        end = stop.start() if stop else min(len(raw), start + 40)
+        field = _FIELD.search(raw, start, end)
+        if field and field.start() > start:
+            end = field.start()
+        found = False
+        for name_start, name_end in people.in_phrase(raw, start, end, strong=strong, strict=strict):
+            found = True
+            yield name_start, name_end
+        if stop is None or end != stop.start() or stop.group() not in "、，,/／&＆（(" or (strict and not found):
+            return
+        strong = False  # only the first may be an unknown word
+        start = stop.end()
+        if stop.group() in "（(" and found:  # 佐藤（経理部）、小林
+            note = _NOTE.match(raw, start)
+            if not note:
+                return
+            start = note.end()
+        while start < len(raw) and raw[start] in " 　":
+            start += 1
+
+
+_LETTER = re.compile(r"(?:(?<=\n)|^)(?P<line>[^\n。、！？!?「」]{1,24}?)[ 　]{0,2}(?:様|殿)(?=[\n \u3000、，,]|$)")
+
+
+def addressees(window: Window) -> Iterator[Span]:
+    """Whom a letter addresses at the head of a line: 営業課 戸狩様; not お客様, 皆様.
+
+    >>> from jpfm.text.pii.window import window
+    >>> w = window("見本商事株式会社\\n営業課 戸狩様\\n\\nお客様\\n保護者様\\n山田 花子 様")
+    >>> [w.raw[s.start : s.end] for s in addressees(w)]
+    ['戸狩', '山田 花子']
+    """
+    for match in _LETTER.finditer(window.raw):
+        if match.start() == 0 and window.cut_left:
+            continue
+        found = list(people.in_phrase(window.raw, match.start("line"), match.end("line"), strong=False, strict=False))
+        if found and found[-1][1] == match.end("line"):
+            start, end = found[-1]
+            yield Span("person_name", start, end - start)
+
+
+OFFICES = (
+    r"(?:内閣総理大臣|総理大臣|首相|[一-龯]{0,6}(?:担当)?副?大臣(?:政務官)?|(?:[一-龯]{1,4}[都道府県])?知事|[一-龯ぁ-んァ-ヶ]{0,6}[市区町村]長"
+    r"|(?:衆議院|参議院|[都道府県市区町村]+議会)?(?:議長|議員)|[一-龯]{1,6}長官|大統領|最高裁判所[一-龯]{0,3}裁判官|[一-龯]{0,6}総裁)"
+)
+_OFFICE = re.compile(rf"{OFFICES}[ 　・:：（(]{{0,2}}(?=[一-龯])")
+
+
+def officials(window: Window) -> Iterator[Span]:
+    """Names behind a public office (内閣総理大臣 山田太郎): public figures, asked for only when they are to go too.
+
+    >>> from jpfm.text.pii.window import window
+    >>> w = window("内閣総理大臣 山田太郎が述べ、見本県知事の会見で")
+    >>> [w.raw[s.start : s.end] for s in officials(w)]
+    ['山田太郎']
+    """
+    for match in _OFFICE.finditer(window.raw):
+        for start, end in _values(window.raw, match.end(), strong=False, strict=True):
+            yield Span("person_name", start, end - start)
+            break
