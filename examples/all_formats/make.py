@@ -98,8 +98,11 @@ def markup(out: dict[str, bytes], some: Texts) -> None:
     for number, codec in enumerate(("utf-8", "cp932", "euc_jp")):
         out[f"html/{number}.html"] = page(*some[number], codec)
     out["html/bad-deep.html"] = b"<div>" * 12_000 + "深い".encode()
+    levels = "".join(
+        f'<!ENTITY {after} "{f"&{before};" * 10}">' for before, after in zip("abcdefghi", "bcdefghij", strict=True)
+    )
     out["docbook/bad-laughs.xml"] = (
-        b'<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><article><para>&b;</para></article>'
+        f'<!DOCTYPE article [<!ENTITY a "ha">{levels}]><article><para>&j;</para></article>'.encode()
     )
     out["docbook/bad-outside.xml"] = b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><article>&x;</article>'
 

@@ -23,13 +23,27 @@ MAKE = Path(__file__).parents[2] / "examples" / "all_formats" / "make.py"
 # format: (folder of its seeds, settings)
 SEEDS: dict[str, tuple[str, dict[str, Any]]] = {
     "aozora": ("aozora", {}),
+    "cirrus": ("cirrus", {}),
+    "csv": ("csv", {}),
+    "docbook": ("docbook", {}),
+    "docx": ("office", {}),
+    "edinet": ("edinet", {}),
+    "gettext": ("gettext", {}),
     "html": ("html", {}),
     "json": ("json", {"records_field": "rows"}),
     "jsonl": ("jsonl", {}),
+    "kokkai": ("kokkai", {}),
     "law_xml": ("law", {}),
+    "mail": ("mail", {}),
     "markdown": ("markdown", {}),
+    "mediawiki": ("mediawiki", {}),
     "parquet": ("parquet", {}),
+    "pdf": ("pdf", {}),
+    "pptx": ("office", {}),
+    "rst": ("rst", {}),
     "text": ("text", {}),
+    "warc": ("warc", {}),
+    "xlsx": ("office", {}),
 }
 TOKENS = (
     b"<", b">", b"&", b"]]>", b"<!DOCTYPE a [", b"\x00", b"\xff", b"\x1b$B", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"{{",

@@ -7,12 +7,12 @@ from typing import Any
 import pyarrow as pa
 import pydantic
 import pytest
+from tests.data.pii_items import HELD_OUT, Item, make_items
 
 from jpfm.data.document import DROPPED, EDITS, Document, to_batch
 from jpfm.data.steps.base import Changed
 from jpfm.data.steps.pii import SPANS, MaskPersonalData
 from jpfm.text.pii.find import CLASSES, Rules, find
-from tests.data.pii_items import HELD_OUT, Item, make_items
 
 
 def _run(texts: Sequence[str], **settings: Any) -> Changed:
@@ -66,13 +66,17 @@ def test_only_the_asked_classes_are_touched() -> None:
 def test_each_class_may_have_its_own_action() -> None:
     result = _run(TEXTS, action="fake", action_by_class={"email": "remove", "my_number": "mask"}, seed=5)
     texts = result.batch.column("text").to_pylist()
-    assert texts[1].startswith("連絡は03-0") and texts[1].endswith("かこちらのアドレスへ。")
+    assert texts[1].startswith("連絡は03-0")
+    assert texts[1].endswith("かこちらのアドレスへ。")
     assert texts[2].endswith("個人番号：<個人番号>")
     assert "山田" not in texts[2]
     assert len({texts[3][2:15], texts[3][16:29], texts[3][30:]}) == 3
-    assert texts == _run(TEXTS, action="fake", action_by_class={"email": "remove", "my_number": "mask"}, seed=5).batch[
-        "text"
-    ].to_pylist()
+    assert (
+        texts
+        == _run(TEXTS, action="fake", action_by_class={"email": "remove", "my_number": "mask"}, seed=5)
+        .batch["text"]
+        .to_pylist()
+    )
 
 
 def test_documents_are_dropped_by_class_or_by_number_with_their_places() -> None:
@@ -134,6 +138,6 @@ def test_the_set_is_large_and_its_spans_hold_what_they_say() -> None:
 def test_every_class_is_found_and_little_else(seed: int, frames: dict[str, list[str]] | None) -> None:
     items = make_items(seed=seed, positives=100, negatives=800, **({"frames": frames} if frames else {}))
     for kind, (recall, precision) in _rates(items).items():
-        floor = 0.95 if kind in ("person_name", "postal_address") else 0.98
+        floor = 0.97 if kind in ("person_name", "postal_address") else 0.98
         assert recall >= floor, (kind, recall)
         assert precision >= 0.98, (kind, precision)

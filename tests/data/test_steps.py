@@ -13,11 +13,8 @@ from jpfm.data.steps.dedup import ExactDuplicates, FrequentLines, NearDuplicates
 from jpfm.data.steps.filters import JapaneseShare, Length, Mojibake, Repetitive, Symbols
 from jpfm.data.steps.normalize import Normalize
 from jpfm.data.steps.pii import MaskPersonalData
-from jpfm.data.steps.text import (
-    Characters,
-    Repetition,
-    Split,
-)
+from jpfm.data.steps.signals import Characters, Repetition
+from jpfm.data.steps.text import Split
 
 
 def _batch(texts: Sequence[str], source: str = "s") -> pa.RecordBatch:

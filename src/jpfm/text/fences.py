@@ -25,14 +25,22 @@ _SPACE, _TAB, _QUOTE, _BACKTICK, _TILDE, _IDEOGRAPHIC_SPACE, _RETURN = 0x20, 0x0
 
 
 @_jit
-def fence_at(data, position, end, lookup):  # type: ignore[no-untyped-def]
-    """0 where the line is no fence, or its length | (it is of tildes) << 7 | (nothing follows: it can close) << 8."""
+def may_be_fence(data, position, end):  # type: ignore[no-untyped-def]
+    """A quick look by bytes that says no to most lines; `fence_at` knows."""
     while position < end and (data[position] == _SPACE or data[position] == _TAB or data[position] == _QUOTE):
         position += 1
-    if position == end or (data[position] != _BACKTICK and 0x20 < data[position] < _TILDE):  # as most lines
-        return 0
+    return (
+        position < end
+        and data[position] != 0x0A
+        and (data[position] == _BACKTICK or not 0x20 < data[position] < _TILDE)
+    )
+
+
+@_jit
+def fence_at(data, position, end, lookup):  # type: ignore[no-untyped-def]
+    """0 where the line is no fence, or its length | (it is of tildes) << 7 | (nothing follows: it can close) << 8."""
     point, position = next_kept(data, position, end, lookup)
-    while point == _SPACE or point == _TAB or point == _QUOTE:  # behind a character that rules remove or replace
+    while point == _SPACE or point == _TAB or point == _QUOTE:
         point, position = next_kept(data, position, end, lookup)
     if point != _BACKTICK and point != _TILDE:
         return 0

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 
 from jpfm.text.canonical import entry_of, pair, point_at, point_before, put, recompose
-from jpfm.text.fences import OPEN, line_is_code, new_document, reopen
+from jpfm.text.fences import OPEN, line_is_code, may_be_fence, new_document, reopen
 from jpfm.text.width import (
     CANONICAL,
     CLOSER,
@@ -246,12 +246,6 @@ def _copy(data, start, end, out, at):  # type: ignore[no-untyped-def]
         out[at + index] = data[start + index]
 
 
-@_jit
-def _lend(array):  # type: ignore[no-untyped-def]
-    """The same memory without a reference count: counting it atomically at every call took most of the time."""
-    return numba.carray(array.ctypes, array.shape)
-
-
 @numba.njit(cache=True, nogil=True)
 def rewrite(offsets, data, tables, spans, out, origin, edits, out_offsets, state, first_row, count):  # type: ignore[no-untyped-def]
     """Normalise rows from `first_row` on, as far as there is room.
@@ -270,8 +264,7 @@ def rewrite(offsets, data, tables, spans, out, origin, edits, out_offsets, state
         (row, count, DONE or MORE_OUT or MORE_EDITS): the next `first_row` and `count`. For want of room it stops
         before a row; larger arrays that begin alike go on there.
     """
-    data, out, origin, edits, state = _lend(data), _lend(out), _lend(origin), _lend(edits), _lend(state)
-    lookup, keys, values = _lend(tables.lookup), _lend(tables.keys), _lend(tables.values)
+    lookup, keys, values = tables.lookup, tables.keys, tables.values
     for row in range(first_row, offsets.shape[0] - 1):
         position, end = np.int64(offsets[row]), np.int64(offsets[row + 1])
         at = np.int64(out_offsets[row])
@@ -280,11 +273,13 @@ def rewrite(offsets, data, tables, spans, out, origin, edits, out_offsets, state
         opened, at_opened, count_opened = position, at, count
         while more:  # a line
             more, code = False, 0
-            if tables.fenced or tables.indented:
+            if tables.indented or (tables.fenced and may_be_fence(data, position, end)):
                 was_open = state[OPEN]
                 code = line_is_code(data, position, end, lookup, tables.fenced, tables.indented, state)
                 if state[OPEN] and not was_open:
                     opened, at_opened, count_opened = position, at, count
+            elif tables.fenced and state[OPEN]:
+                code = 1
             while position < end and not more:
                 run = position
                 position, following, entry = _scan(data, position, end, lookup, code)

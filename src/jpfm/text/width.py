@@ -2,7 +2,8 @@
 
 `tables(active, ...)` compiles the rules that are on into arrays for the kernel in `text.rewrite`. A character that no
 rule touches has entry 0 and is copied. NFC data (decompositions, combining classes, pairs) come from the `unicodedata`
-of the running Python, so both agree on every assigned character.
+of the running Python, so both agree on every assigned character. The numbers of rules and kinds are compiled
+into the kernel: after a change here, touch `text/rewrite.py`.
 """
 
 import functools

@@ -91,10 +91,10 @@ class WordRepeats(NamedTuple):
 
 @_jit
 def _same(points, one, two, size):  # type: ignore[no-untyped-def]
-    for k in range(size):
-        if points[one + k] != points[two + k]:
-            return False
-    return True
+    k = 0
+    while k < size and points[one + k] == points[two + k]:
+        k += 1
+    return k == size
 
 
 @_jit
@@ -147,10 +147,10 @@ def _count(points, ends, hashes, top, repeated):  # type: ignore[no-untyped-def]
 
 @_jit
 def _same_cuts(ends, one, two, size):  # type: ignore[no-untyped-def]
-    for k in range(1, size):
-        if ends[one + k] - ends[one] != ends[two + k] - ends[two]:
-            return False
-    return True
+    k = 1
+    while k < size and ends[one + k] - ends[one] == ends[two + k] - ends[two]:
+        k += 1
+    return k == size
 
 
 def word_repeats(words: Sequence[str]) -> WordRepeats:

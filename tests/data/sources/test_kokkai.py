@@ -139,7 +139,7 @@ def test_what_holds_no_speech_is_told(read_file: Read) -> None:
 
 
 def test_one_bad_line_costs_one_line(read_file: Read) -> None:
-    data = _json(MEETING) + b"\n{\n\xff\xfe\n\n" + _json(MEETING | {"issueID": "2"})
+    data = _json(MEETING) + b"\n{\n\xff\x00\x80\xfd\n\n" + _json(MEETING | {"issueID": "2"})
     found = read_file("kokkai", "a.jsonl", data)
     assert [type(item).__name__ for item in found].count("Document") == 4
     assert [bad.id for bad in found if isinstance(bad, Quarantined)] == ["s/a.jsonl#L2", "s/a.jsonl#L3"]

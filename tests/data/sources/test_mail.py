@@ -5,7 +5,7 @@ import mailbox
 import time
 import tracemalloc
 from collections.abc import Callable
-from email.message import EmailMessage, MIMEPart
+from email.message import EmailMessage
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.policy import SMTP
@@ -404,7 +404,7 @@ def test_any_bytes_give_documents_or_reasons(make_source: Any, tmp_path: Path, d
 def test_the_order_of_mixed_parts(read_file: Read) -> None:
     message = _mail("前半。")
     message.make_mixed()
-    part = MIMEPart()
+    part = EmailMessage()
     part.set_content("後半。")
     message.attach(part)
     assert _one(read_file("mail", "a.eml", message.as_bytes())).text == "前半。\n\n後半。"

@@ -110,7 +110,7 @@ def test_headings_lists_and_tables_keep_their_lines(read_file: Read) -> None:
     y = _draw(canvas, ["第２章　業績", "・検査装置", "・保守", "（１）設計の部門", "（２）製造の部門"], 72, y - 8)
     for row in (["部門", "四月", "五月"], ["検査", "1200", "1100"], ["保守", "300", "400"]):
         for at, cell in enumerate(row):
-            _draw(canvas, [cell], 72 + 120 * at, y)
+            canvas.drawString(72 + 120 * at, y, cell)
         y -= 18
     _draw(canvas, _wrapped("以上のとおり報告する。", 20), 72, y - 8)
     assert _one(read_file("pdf", "a.pdf", _finish(canvas, file))).text == (

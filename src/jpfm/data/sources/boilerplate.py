@@ -10,21 +10,26 @@ import re
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORD = re.compile(r"[a-z]+")
-_ALONE = frozenset(
-    "ad ads adsbygoogle adsense addtoany advert advertisement banner banners breadclumb breadcrumb breadcrumbs catlinks "
-    "consent cookie cookies copyright drawer editsection fnav footer gdpr globalnav globalnavi gnav gnavi gotop "
-    "hamburger lightbox lnav lnavi localnav localnavi login megamenu modal mokuji nav navbar navbox navi navigation "
-    "newsletter onetrust pagenav pagenavi pager pagetop pagination pankuzu popup promoted ranking recommend recommended "
-    "related share sharedaddy sharing sidebar sidemenu sidenav skiplink skipnav snav sns social sponsor sponsored "
-    "subscribe toc topicpath topicspath totop".split()
-)
-_WITH = {
-    "menu": frozenset("global main site header head footer side sp drawer nav local sub user".split()),
-    "header": frozenset("site global l g head sp".split()),
-    "top": frozenset(("page",)), "path": frozenset(("topic", "topics")), "crumb": frozenset(("bread",)),
-    "skip": frozenset(("link", "to", "content")), "search": frozenset(("box", "form", "bar")),
-}  # fmt: skip
-_LAYOUT = frozenset("body closed content contents fixed has layout main no not open opened with without".split())
+_ALONE_WORDS = """
+ad ads adsbygoogle adsense addtoany advert advertisement banner banners breadclumb breadcrumb breadcrumbs catlinks
+consent cookie cookies copyright drawer editsection fnav footer gdpr globalnav globalnavi gnav gnavi gotop hamburger
+lightbox lnav lnavi localnav localnavi login megamenu modal mokuji nav navbar navbox navi navigation newsletter onetrust
+pagenav pagenavi pager pagetop pagination pankuzu popup promoted ranking recommend recommended related share sharedaddy
+sharing sidebar sidemenu sidenav skiplink skipnav snav sns social sponsor sponsored subscribe toc topicpath topicspath
+totop
+"""
+_WITH_WORDS = """
+menu: global main site header head footer side sp drawer nav local sub user
+header: site global l g head sp
+top: page
+path: topic topics
+crumb: bread
+skip: link to content
+search: box form bar
+"""
+_LAYOUT_WORDS = "body closed content contents fixed has layout main no not open opened with without"
+_ALONE, _LAYOUT = frozenset(_ALONE_WORDS.split()), frozenset(_LAYOUT_WORDS.split())
+_WITH = {key: frozenset(rest.split()) for key, _, rest in (line.partition(": ") for line in _WITH_WORDS.split("\n"))}
 _IDS = frozenset(("head", "header", "side", "menu", "search"))
 
 

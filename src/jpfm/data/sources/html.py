@@ -20,8 +20,8 @@ MAX_BYTES = 32 << 20
 class HtmlSource(Source):
     """Web pages: main text only, navigation and footers gone, ruby keeps the base text.
 
-    `title`, `lang`, `licence` (SPDX where it is Creative Commons), `url` (canonical) and `date` (published) are what the
-    page says of itself. An empty text means that nothing but navigation was found; `length` drops it.
+    `title`, `lang`, `licence` (SPDX where it is Creative Commons), `url` (canonical) and `date` (published) are what
+    the page says of itself. An empty text means that nothing but navigation was found; `length` drops it.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("robots_meta", "tdm")

@@ -13,7 +13,7 @@ begins is a literal, and what may repeat is bounded or cannot be given back.
 import re
 
 KEPT, TAB = "\ufdd0", "\ufdd1"
-"""Code points that no text holds: a line of <pre>, which tidying leaves alone, and a tab in it. Taken out at the end."""
+"""Code points that no text holds mark a line of <pre>, which tidying leaves alone, and a tab in it, until the end."""
 _JAPANESE = (
     "\u2e80-\u312f\u3190-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff01-\uffef\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )

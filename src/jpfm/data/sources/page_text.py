@@ -5,9 +5,9 @@
     text = precise_text(html, "a.html")     # trafilatura: less of both text and noise, much slower
 
 Refused: resiliparse's own `main_content=True` (2.0.1). It takes every Japanese text node of one character for an icon
-(<a>東京</a>と<a>京都</a> loses と, ruby its word, <td>年</td> its cell), every class `jp` or `wa` for a share button and
-every list near the body for a menu, and is quadratic in depth. Here the elements that go are named: by tag, by role,
-and by words of their class or id (`boilerplate`); where there is one <main>, only it stays.
+(<a>東京</a>と<a>京都</a> loses と, ruby its word, <td>年</td> its cell), every class `jp` or `wa` for a share button
+and every list near the body for a menu, and is quadratic in depth. Here the elements that go are named: by tag, by
+role, and by words of their class or id (`boilerplate`); where there is one <main>, only it stays.
 """
 
 import re

@@ -264,7 +264,7 @@ def _is_space(last: _Char, char: _Char, down: bool) -> bool:
     """
     if is_spaced(last.text) and is_spaced(char.text):
         return True
-    return not down and char.x0 - last.x1 > 0.4 * (char.y1 - char.y0)
+    return not down and char.x0 - last.x1 > 0.33 * (char.y1 - char.y0)
 
 
 def _run(part: list[_Char], down: bool | None) -> Iterator[Run]:

@@ -24,7 +24,6 @@ _COLUMNS = (("warc_filename", "warc_record_offset", "warc_record_length"), ("fil
 _MAX_TEXT_BYTES = 512 << 20
 _AT_ONCE, _AT_ONCE_BYTES = 64, 64 << 20
 _TRIES = 4
-_Table = pa.Table
 
 
 class Row(NamedTuple):
@@ -104,14 +103,12 @@ def _names(found: list[str], path: str) -> tuple[str, ...]:
     raise DataError(f"{path}: no columns {', '.join(_COLUMNS[0])}", hint=f"columns found: {', '.join(found[:10])}")
 
 
-def _typed(table: _Table) -> pa.RecordBatch:
+def _typed(table: pa.Table) -> pa.RecordBatch:
     schema = pa.schema([("file", pa.string()), ("offset", pa.int64()), ("length", pa.int64())])
     try:
         typed = table.rename_columns(schema.names).cast(schema)
     except pa.ArrowException as error:
-        raise DataError(
-            f"a column of the list is not of its type: {error}", hint="offsets and lengths are whole numbers"
-        )
+        raise DataError(f"no list of byte ranges: {error}", hint="offset and length are whole numbers") from error
     batches = typed.combine_chunks().to_batches()
     return batches[0] if batches else pa.record_batch([[], [], []], schema=schema)
 

@@ -97,7 +97,7 @@ def _name(html, position):  # type: ignore[no-untyped-def]
     value = 0
     while position < html.size:
         byte = html[position]
-        if byte <= 32 or byte == 47 or byte == 62:  # space, / or >
+        if byte <= 32 or byte in (47, 62):  # space, / or >
             break
         if 65 <= byte <= 90:
             byte += 32

@@ -40,7 +40,7 @@ class Answer(NamedTuple):
     date: str
     """When it was fetched, ISO 8601."""
     mime: str
-    body: bytes
+    body: bytes = b""
     charset: str = ""
     """The label in the Content-Type header."""
     robots: str = ""
@@ -69,24 +69,26 @@ def unpack(data: bytes, wanted: Wanted) -> Answer | None:
     except (OSError, ValueError) as error:
         raise DataError(f"no WARC record: {error}", hint="fetch the file again") from error
     kind, header = record.record_type, record.headers
-    facts = {
-        "url": (header.get("WARC-Target-URI") or "").strip("<> "),
-        "date": header.get("WARC-Date") or "",
-        "payload_digest": header.get("WARC-Payload-Digest") or "",
-        "truncated": header.get("WARC-Truncated") or "",
-        "languages": header.get("WARC-Identified-Content-Language") or "",
-    }
+    mime, label = _content_type(header.get("Content-Type"))
+    told = Answer(
+        url=(header.get("WARC-Target-URI") or "").strip("<> "),
+        date=header.get("WARC-Date") or "",
+        mime=mime,
+        charset=label,
+        payload_digest=header.get("WARC-Payload-Digest") or "",
+        truncated=header.get("WARC-Truncated") or "",
+        languages=header.get("WARC-Identified-Content-Language") or "",
+    )
     if kind == warc.conversion or (kind == warc.resource and not record.is_http):
-        mime, label = _content_type(header.get("Content-Type"))
-        if (wanted.conversions if kind == warc.conversion else wanted.responses) and mime in wanted.mime:
-            return Answer(mime=mime, charset=label, body=record.reader.read(len(data)), **facts)
-        return None
-    if kind not in (warc.response, warc.resource) or not wanted.responses or not record.is_http:
-        return None
-    return _response(record, data, facts, wanted)
+        if not (wanted.conversions if kind == warc.conversion else wanted.responses) or mime not in wanted.mime:
+            return None
+        return told._replace(body=record.reader.read(len(data)))
+    if kind in (warc.response, warc.resource) and wanted.responses and record.is_http:
+        return _response(record, data, told, wanted)
+    return None
 
 
-def _response(record: Any, data: bytes, facts: dict[str, str], wanted: Wanted) -> Answer | None:
+def _response(record: Any, data: bytes, told: Answer, wanted: Wanted) -> Answer | None:
     try:
         record.parse_http()
         header, payload = record.http_headers, record.reader.read(len(data))
@@ -101,15 +103,13 @@ def _response(record: Any, data: bytes, facts: dict[str, str], wanted: Wanted) -
         return None
     encoded = any(header.get(name) not in (None, "", "identity") for name in ("Transfer-Encoding", "Content-Encoding"))
     body = _decoded(data, payload) if encoded else payload
-    holds = bool(facts["truncated"]) or _digest_holds(facts["payload_digest"], data, (payload, body))
-    return Answer(
+    return told._replace(
         mime=mime,
         charset=label,
         body=body,
         robots=", ".join(header.get_multiple("X-Robots-Tag")),
         tdm=(header.get("tdm-reservation") or "").strip(),
-        digest_holds=holds,
-        **facts,
+        digest_holds=bool(told.truncated) or _digest_holds(told.payload_digest, data, (payload, body)),
     )
 
 

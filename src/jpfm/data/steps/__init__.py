@@ -9,6 +9,10 @@ from jpfm.data.steps.filters import JapaneseShare, Length, Mojibake, Repetitive,
 from jpfm.data.steps.mojibake import RepairMojibake
 from jpfm.data.steps.normalize import Normalize
 from jpfm.data.steps.pii import MaskPersonalData
+from jpfm.data.steps.presets.fineweb2 import Fineweb2Jpn
+from jpfm.data.steps.presets.hojichar import HojicharDefault
+from jpfm.data.steps.presets.llm_jp import LlmJpV1
+from jpfm.data.steps.presets.swallow import SwallowV1
 from jpfm.data.steps.signals import (
     BulletinBoard,
     Characters,
@@ -20,9 +24,12 @@ from jpfm.data.steps.signals import (
     ZlibCompression,
 )
 from jpfm.data.steps.text import Split
+from jpfm.data.steps.word_signals import Nouns, WordLists, Words
 
 AnyStep = Annotated[
-    Characters | ExactDuplicates | FrequentLines | JapaneseShare | Length | MaskPersonalData | Mojibake
-    | NearDuplicates | Normalize | RepairMojibake | Repetition | Repetitive | Split | Symbols,
+    BulletinBoard | Characters | Compression | Domains | ExactDuplicates | Fineweb2Jpn | FrequentLines
+    | HojicharDefault | JapaneseShare | Length | Lines | LlmJpV1 | MaskPersonalData | Mojibake | NearDuplicates
+    | Normalize | Nouns | RepairMojibake | Repeats | Repetition | Repetitive | Split | SwallowV1 | Symbols
+    | WordLists | Words | ZlibCompression,
     pydantic.Field(discriminator="step"),
 ]  # fmt: skip

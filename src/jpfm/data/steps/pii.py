@@ -10,7 +10,7 @@ import pydantic
 
 from jpfm.data.document import EDITS, drop_table
 from jpfm.data.steps.base import NO_DROPS, NO_EDITS, Changed, Step, set_text
-from jpfm.text.pii.find import CLASSES, PiiClass, Rules, find
+from jpfm.text.pii.find import CLASSES, DEFAULT_CLASSES, PiiClass, Rules, find
 from jpfm.text.pii.replace import Action, Edit, replace
 from jpfm.text.pii.window import Span
 
@@ -30,7 +30,7 @@ class MaskPersonalData(Step):
     """
 
     step: Literal["mask_personal_data"]
-    classes: tuple[PiiClass, ...] = Rules().classes
+    classes: tuple[PiiClass, ...] = DEFAULT_CLASSES
     """What to look for. Default: all but corporate_number."""
     action: Action = "mask"
     """What happens to it: a tag, a fake value of the same form, nothing in its place, or no document."""
@@ -73,7 +73,7 @@ class MaskPersonalData(Step):
 
     def action_of(self, kind: str) -> Action:
         """The action for a class."""
-        return self.action_by_class.get(kind, self.action)  # type: ignore[call-overload,no-any-return]
+        return self.action_by_class.get(kind, self.action)  # type: ignore[call-overload]
 
     def run(self, batch: pa.RecordBatch) -> Changed:
         """Mask and drop. Python sees only rows that hold personal data."""

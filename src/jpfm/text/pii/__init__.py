@@ -1,1 +1,1 @@
-"""Personal data in Japanese text: `scan` finds places, detectors judge them, `find` joins them, `replace` masks them."""
+"""Personal data in Japanese text: `scan` finds places, detectors judge them, `find` joins, `replace` masks."""

@@ -1,9 +1,10 @@
 """Check digits and number ranges of the numbers that Japanese documents hold. Digits are ASCII strings."""
 
-_LICENCE_OFFICES = frozenset(
-    "10 11 12 13 14 20 21 22 23 24 25 30 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 60 61 62 63 64 65"
-    " 70 71 72 73 74 80 81 82 83 90 91 92 93 94 95 96 97".split()
+_LICENCE_OFFICES_TEXT = (
+    "10 11 12 13 14 20 21 22 23 24 25 30 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 60 61 62 63 64 65 70 71 72"
+    " 73 74 80 81 82 83 90 91 92 93 94 95 96 97"
 )
+_LICENCE_OFFICES = frozenset(_LICENCE_OFFICES_TEXT.split())
 _CARD_RANGES: tuple[tuple[int, int, tuple[int, ...]], ...] = (  # first six digits, lengths
     (222100, 272099, (16,)), (300000, 305999, (14, 16)), (309500, 309599, (14,)), (340000, 349999, (15,)),
     (352800, 358999, (16,)), (360000, 369999, (14,)), (370000, 379999, (15,)), (380000, 399999, (14,)),

@@ -151,7 +151,7 @@ _TOWNS = ("本町", "泉", "中央", "花園", "若葉", "見晴", "川端", "�
 
 
 def _address(draw: Draw, value: str) -> str:
-    """The postal code becomes 000-nnnn; the prefecture stays; city and town are invented; the block gets new numbers."""
+    """Postal code 000-nnnn, the same prefecture, an invented city and town, other numbers in the block."""
     code = re.match(r"(?:〒 ?)?\d{3} ?-? ?\d{4}", flatten(value))
     head = _like(value[: code.end()], "000" + draw.digits(4), letters="") if code else ""
     rest = value[code.end() :] if code else value

@@ -19,7 +19,8 @@ _FAMILY = (
     ("横山", "ヨコヤマ", "Yokoyama"), ("若林", "ワカバヤシ", "Wakabayashi"), ("和田", "ワダ", "Wada"),
 )  # fmt: skip
 _GIVEN = (
-    ("一郎", "イチロウ", "Ichiro"), ("花子", "ハナコ", "Hanako"), ("直樹", "ナオキ", "Naoki"), ("恵子", "ケイコ", "Keiko"),
+    ("一郎", "イチロウ", "Ichiro"), ("花子", "ハナコ", "Hanako"), ("直樹", "ナオキ", "Naoki"),
+    ("恵子", "ケイコ", "Keiko"),
     ("健太", "ケンタ", "Kenta"), ("由美", "ユミ", "Yumi"), ("正人", "マサト", "Masato"), ("明美", "アケミ", "Akemi"),
     ("大輔", "ダイスケ", "Daisuke"), ("裕子", "ユウコ", "Yuko"), ("隆", "タカシ", "Takashi"), ("真理", "マリ", "Mari"),
     ("和也", "カズヤ", "Kazuya"), ("美穂", "ミホ", "Miho"), ("誠", "マコト", "Makoto"), ("彩", "アヤ", "Aya"),
@@ -29,8 +30,8 @@ _GIVEN = (
 def person_name(below: Below, value: str) -> str:
     """A common name in the value's script, with its space; a surname alone stays one.
 
-    >>> person_name(lambda limit: 1, "山田 太郎"), person_name(lambda limit: 1, "さとう"), person_name(lambda limit: 1, "YAMADA T.")
-    ('石田 花子', 'いしだ', 'ISHIDA HANAKO')
+    >>> [person_name(lambda limit: 1, value) for value in ("山田 太郎", "さとう", "YAMADA T.")]
+    ['石田 花子', 'いしだ', 'ISHIDA HANAKO']
     """
     family, given = _FAMILY[below(len(_FAMILY))], _GIVEN[below(len(_GIVEN))]
     gap = re.search(r"[ 　・･＝=]+|, ", value)
@@ -90,7 +91,9 @@ def _as_written(number: int, old: str) -> str:
         if number > 99:
             return "".join(_KANJI[int(digit)] for digit in str(number))
         tens, ones = divmod(number, 10)
-        return ("" if not tens else "十" if tens == 1 else _KANJI[tens] + "十") + (_KANJI[ones] if ones or not tens else "")
+        return ("" if not tens else "十" if tens == 1 else _KANJI[tens] + "十") + (
+            _KANJI[ones] if ones or not tens else ""
+        )
     padded = len(old) == 2 and old[0] in "0０"
     return _widen(f"{number:02d}" if padded else str(number), old)
 

@@ -22,8 +22,10 @@ PiiClass = Literal[
 ]  # fmt: skip
 CLASSES: tuple[PiiClass, ...] = get_args(PiiClass)
 """All classes. Where two overlap, the one named first stands."""
+DEFAULT_CLASSES = tuple(name for name in CLASSES if name != "corporate_number")
+"""All but the public numbers of corporations."""
 
-_BACK, _FORWARD = 240, 400  # bytes that a window may reach beyond a hit
+_BACK, _FORWARD = 240, 600  # bytes that a window may reach beyond a hit
 _HITS: dict[str, tuple[int, ...]] = {
     "email": (hits.EMAIL,), "url_token": (hits.URL,), "credit_card": (hits.LONG,), "corporate_number": (hits.LONG,),
     "driver_licence": (hits.LONG,), "residence_card": (hits.RESIDENCE,), "passport": (hits.PASSPORT,),
@@ -36,7 +38,7 @@ _HITS: dict[str, tuple[int, ...]] = {
 class Rules(NamedTuple):
     """What to look for and what may stay."""
 
-    classes: tuple[PiiClass, ...] = tuple(name for name in CLASSES if name != "corporate_number")
+    classes: tuple[PiiClass, ...] = DEFAULT_CLASSES
     obfuscated_emails: bool = True
     letter_heads: bool = True
     keep_private_ips: bool = True
@@ -44,7 +46,7 @@ class Rules(NamedTuple):
     keep_public_figures: bool = True
 
 
-def find(column: pa.Array, rules: Rules = Rules()) -> Iterator[tuple[int, list[Span]]]:
+def find(column: pa.Array, rules: Rules | None = None) -> Iterator[tuple[int, list[Span]]]:
     """Personal data of each row that holds any.
 
     >>> for row, spans in find(pa.array(["電話03-1234-5678", "なし", "a@example.jpへ"])):
@@ -57,6 +59,7 @@ def find(column: pa.Array, rules: Rules = Rules()) -> Iterator[tuple[int, list[S
     Yields:
         (row, spans): positions in characters, ascending and apart from each other.
     """
+    rules = rules or Rules()
     detectors = _detectors(rules)
     view = buffers(column)
     found = hits.scan(column, set(detectors))
@@ -167,7 +170,7 @@ def _around(data: bytes, place: int) -> tuple[int, int]:
 def _apart(spans: list[Span]) -> list[Span]:
     """Spans that do not overlap: the class named first in CLASSES stands, then the longer one."""
     kept: list[Span] = []
-    for span in sorted(set(spans), key=lambda s: (CLASSES.index(s.kind), -s.length, s.start)):  # type: ignore[arg-type]
+    for span in sorted(set(spans), key=lambda s: (CLASSES.index(s.kind), -s.length, s.start)):
         if all(span.end <= other.start or other.end <= span.start for other in kept):
             kept.append(span)
     return sorted(kept, key=lambda span: span.start)

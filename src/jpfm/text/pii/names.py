@@ -1,14 +1,14 @@
-"""Names of persons in labelled contexts: 氏名：山田 太郎, 担当：佐藤, フリガナ, the addressee 〜様 at the head of a letter.
+"""Names of persons in labelled contexts: 氏名：山田 太郎, 担当：佐藤, フリガナ, the addressee 〜様 of a letter.
 
-What stands behind a label is cut into words by the morphological dictionary (fugashi with unidic-lite, only on those few
-characters): a surname or given name is evidence, a common word (設計, 必須, 営業部) is none. After 氏名 and its like an unknown
-word also counts, since most fields that are filled hold a name; after 担当 and its like it must be a name.
+What stands behind a label is cut into words by the morphological dictionary (fugashi with unidic-lite, only on those
+few characters): a surname or given name is evidence, a common word (設計, 必須, 営業部) is none. After 氏名 and its
+like an unknown word also counts, since most fields that are filled hold a name; after 担当 it must be a name.
 """
 
 import re
 from collections.abc import Iterator
 
-from jpfm.text.pii import people
+from jpfm.text.pii import latin, people
 from jpfm.text.pii.window import Span, Window
 
 _OWNERS = (
@@ -17,18 +17,29 @@ _OWNERS = (
     "|ご?予約者|宿泊者|登録者|所有者|債務者|債権者|入居者|借主|貸主|加入者|振込|送り主|乗客|搭乗者|講師|寄付者"
 )
 _STRONG = (
-    rf"(?:氏[ 　]{{0,4}}名|お名[前まえ]+|御名前|ご芳名|御芳名|姓[ 　]{{0,2}}名|(?:{_OWNERS})の?(?:氏名|お?名前|様名|名)"
-    r"|(?:口座)?名義人?|フリガナ|フリカナ|ふりがな|ﾌﾘｶﾞﾅ|カナ(?:氏名|名)?|かな(?:氏名)?|よみ(?:がな)?|読み(?:仮名|がな)?)"
+    rf"(?:氏[ 　]{{0,4}}名|お名[前まえ]+|御名前|ご芳名|御芳名|姓[ 　]{{0,2}}名|(?:{_OWNERS})の?(?:氏名|お?名前|様名"
+    rf"|名)"
+    r"|(?:口座)?名義人?|フリガナ|フリカナ|ふりがな|ﾌﾘｶﾞﾅ|カナ(?:氏名|名)?|かな(?:氏名)?|よみ(?:がな)?|読み(?:仮名"
+    r"|がな)?)"
 )
 _WEAK = (
-    rf"(?:ご?担当[者名様]{{0,2}}|(?:[一-龯]{{0,4}})(?:責任者|幹事|担任)|(?:{_OWNERS})|[作記報申申承起編投送発執著連]{{1}}[成録入告請込認案集稿信行筆者絡]者"
-    r"|(?P<anyone>(?<![一-龯])(?!著者|作者|訳者|編者|筆者|翻訳者|監修者|原作者)[一-龯]{1,5}[者人]名?)|立会人|面談者|面接官|宛先|宛て先|宛名|宛|名前|記録|司会|書記|レビュアー|レビューアー?|出席者?|欠席者?|参加者?|講師|委員長?|世話人|後見人|代理人|保証人|父|母|夫|妻|長男|長女"
+    rf"(?:ご?担当[者名様]{{0,2}}|(?:[一-龯]{{0,4}})(?:責任者|幹事|担任)|(?:{_OWNERS})"
+    rf"|[作記報申申承起編投送発執著連]{{1}}[成録入告請込認案集稿信行筆者絡]者"
+    r"|(?P<anyone>(?<![一-龯])(?!著者|作者|訳者|編者|筆者|翻訳者|監修者|原作者)[一-龯]{1,5}[者人]名?)|立会人|面談者"
+    r"|面接官|宛先|宛て先|宛名|宛|名前|記録|司会|書記|レビュアー|レビューアー?|出席者?|欠席者?|参加者?|講師|委員長?"
+    r"|世話人|後見人|代理人|保証人|父|母|夫|妻|長男|長女"
     r"|窓口|問い?合わ?せ先|連絡先)"
 )
 _MARK = r"[ 　*\"]*(?:[（(][^）)\n]{0,12}[）)])?[ 　*\"]*"
 _COLON = r"[:：=＝|｜】\]］>＞→][ 　\t|｜*「『\"]*"
-_LABEL = re.compile(rf"(?:(?P<strong>{_STRONG})|(?P<weak>{_WEAK})){_MARK}(?:(?P<colon>{_COLON})|(?P<loose>[はがで・/／の,，] ?|[ 　\t]{{1,6}}|\n[ 　*]*))")
-_LATIN_LABEL = re.compile(r"(?<![A-Za-z])(?:(?:Full |Customer |Your |Passenger |Guest )?(?:[Nn]ame|NAME)|Attn|Attention|Contact(?: [Pp]erson)?)\.?\"? ?: ?\"?")
+_LABEL = re.compile(
+    rf"(?:(?P<strong>{_STRONG})|(?P<weak>{_WEAK})){_MARK}(?:(?P<colon>{_COLON})|(?P<loose>[はがで・/／の,，] ?"
+    rf"|[ 　\t]{{1,6}}|\n[ 　*]*))"
+)
+_LATIN_LABEL = re.compile(
+    r"(?<![A-Za-z])(?:(?:Full |Customer |Your |Passenger |Guest )?(?:[Nn]ame|NAME)|Attn|Attention"
+    r"|Contact(?: [Pp]erson)?)\.?\"? ?: ?\"?"
+)
 _STOP = re.compile(r"[\n\t、。，,;；:：|｜（）()「」『』【】\[\]<>＜＞\"'!?！？…※→/／=＝&＆]")
 _READINGS = ("カナ", "かな", "よみ", "よみがな", "読み", "読み仮名", "読みがな")
 _NOTE = re.compile(r"[^（）()\n]{0,16}[）)][、，,・/／&＆]")
@@ -39,9 +50,9 @@ def names(window: Window) -> Iterator[Span]:
     """Names behind labels.
 
     >>> from jpfm.text.pii.window import window
-    >>> w = window("氏名：山田 太郎　担当：佐藤、鈴木\\n担当：営業部\\n担当者名：経理課　高橋\\n氏名：必須\\nフリガナ：ヤマダ タロウ")
+    >>> w = window("氏名：山田 太郎　担当：佐藤、鈴木\\n担当：営業部\\n担当者名：経理課　高橋\\n氏名：必須")
     >>> [w.raw[s.start : s.end] for s in names(w)]
-    ['山田 太郎', '佐藤', '鈴木', '高橋', 'ヤマダ タロウ']
+    ['山田 太郎', '佐藤', '鈴木', '高橋']
     """
     raw = window.raw
     for label in _LABEL.finditer(raw):
@@ -57,17 +68,17 @@ def names(window: Window) -> Iterator[Span]:
             if window.whole(start, end):
                 yield Span("person_name", start, end - start)
     for label in _LATIN_LABEL.finditer(window.flat):
-        match = people.LATIN.match(window.flat, label.end())
-        if match and people.is_latin_name(match.group()):
+        match = latin.LATIN.match(window.flat, label.end())
+        if match and latin.is_latin_name(match.group()):
             yield Span("person_name", match.start(), len(match.group()))
 
 
 def _values(raw: str, start: int, *, strong: bool, strict: bool) -> Iterator[tuple[int, int]]:
     """Names from a position on: one, or several joined by commas or dots."""
     for _ in range(40):
-        latin = people.LATIN.match(raw, start)
-        if latin and strong and not strict:
-            yield latin.span()
+        foreign = latin.LATIN.match(raw, start)
+        if foreign and strong and not strict:
+            yield foreign.span()
             return
         stop = _STOP.search(raw, start, min(len(raw), start + 40))
         end = stop.start() if stop else min(len(raw), start + 40)
@@ -112,8 +123,10 @@ def addressees(window: Window) -> Iterator[Span]:
 
 
 OFFICES = (
-    r"(?:内閣総理大臣|総理大臣|首相|[一-龯]{0,6}(?:担当)?副?大臣(?:政務官)?|(?:[一-龯]{1,4}[都道府県])?知事|[一-龯ぁ-んァ-ヶ]{0,6}[市区町村]長"
-    r"|(?:衆議院|参議院|[都道府県市区町村]+議会)?(?:議長|議員)|[一-龯]{1,6}長官|大統領|最高裁判所[一-龯]{0,3}裁判官|[一-龯]{0,6}総裁)"
+    r"(?:内閣総理大臣|総理大臣|首相|[一-龯]{0,6}(?:担当)?副?大臣(?:政務官)?|(?:[一-龯]{1,4}[都道府県])?知事"
+    r"|[一-龯ぁ-んァ-ヶ]{0,6}[市区町村]長"
+    r"|(?:衆議院|参議院|[都道府県市区町村]+議会)?(?:議長|議員)|[一-龯]{1,6}長官|大統領|最高裁判所[一-龯]{0,3}裁判官"
+    r"|[一-龯]{0,6}総裁)"
 )
 _OFFICE = re.compile(rf"{OFFICES}[ 　・:：（(]{{0,2}}(?=[一-龯])")
 

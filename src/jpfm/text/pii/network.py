@@ -6,14 +6,16 @@ from collections.abc import Iterator
 
 from jpfm.text.pii.window import Span, Window
 
-_FILES = frozenset(
-    "png jpg jpeg gif webp svg bmp ico pdf css js mjs ts tsx jsx json html htm xml yaml yml md txt zip gz tar mp3 mp4 mov"
-    " exe dll so py rb rs go java kt php sh c h cpp hpp cs swift lock map log csv tsv class jar local localhost internal"
-    .split()
-)  # fmt: skip
+_FILES_TEXT = (
+    "png jpg jpeg gif webp svg bmp ico pdf css js mjs ts tsx jsx json html htm xml yaml yml md txt zip gz tar mp3"
+    " mp4 mov exe dll so py rb rs go java kt php sh c h cpp hpp cs swift lock map log csv tsv class jar local"
+    " localhost internal"
+)
+_FILES = frozenset(_FILES_TEXT.split())
 _LOCAL = r"[A-Za-z0-9._%+'-]{1,64}"
 _DOMAIN = r"(?:[A-Za-z0-9ぁ-んァ-ヶー一-龯](?:[A-Za-z0-9ぁ-んァ-ヶー一-龯-]{0,61}[A-Za-z0-9ぁ-んァ-ヶー一-龯])?\.){1,6}"
-_MAIL = re.compile(rf"(?<![\w.@%+-])(?P<local>{_LOCAL})(?P<at>@|[★☆●◎■◆])(?P<domain>{_DOMAIN}[A-Za-z]{{2,18}})(?![A-Za-z0-9@_-])",
+_MAIL = re.compile(rf"(?<![\w.@%+-])(?P<local>{_LOCAL})(?P<at>@|[★☆●◎■◆])"
+                   rf"(?P<domain>{_DOMAIN}[A-Za-z]{{2,18}})(?![A-Za-z0-9@_-])",
                    re.ASCII)  # fmt: skip
 _DOT = r"(?:\.| ?[\[({<](?:dot|DOT|ドット)[\])}>] ?)"
 _SPELLED = re.compile(
@@ -61,13 +63,18 @@ def _is_natural(domain: str) -> bool:
 _V4 = re.compile(r"(?<![\w.-])(?<![\w]/)(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)", re.ASCII)
 _V6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{6,39}(?![\w:])", re.ASCII)
 _IS_VERSION = re.compile(
-    r"(?:[Vv]er(?:sion)?s?|バージョン|ヴァージョン|リビジョン|ビルド|[Bb]uild|版|リリース|[Rr]elease|[Vv]|Chrome|Firefox|Edge|ファームウェア"
+    r"(?:[Vv]er(?:sion)?s?|バージョン|ヴァージョン|リビジョン|ビルド|[Bb]uild|版|リリース|[Rr]elease|[Vv]|Chrome"
+    r"|Firefox|Edge|ファームウェア"
     r"|ドライバ?ー?|driver|SDK|DLL|OID|アセンブリ|assembly|Assembly|パッケージ|package|第|節|項|章)[^。、\n\d]{0,6}$"
 )
 _IS_UPDATE = re.compile(
-    r" ?(?:以[降前上下]|未満|系|より[新古]し|へ?の?(?:アップ(?:デート|グレード)|更新|移行)|に(?:更新|アップ)|を?(?:リリース|公開版)|版|節|項|章)"
+    r" ?(?:以[降前上下]|未満|系|より[新古]し|へ?の?(?:アップ(?:デート|グレード)|更新|移行)|に(?:更新|アップ)"
+    r"|を?(?:リリース|公開版)|版|節|項|章)"
 )
-_IS_HOST = re.compile(r"(?:IP|アドレス|ホスト|サーバー?|host|server|DNS|接続元|送信元|アクセス元|端末|ping|from)[^。、\n]{0,16}$", re.IGNORECASE)
+_IS_HOST = re.compile(
+    r"(?:IP|アドレス|ホスト|サーバー?|host|server|DNS|接続元|送信元|アクセス元|端末|ping|from)[^。、\n]{0,16}$",
+    re.IGNORECASE,
+)
 
 
 def addresses(window: Window, *, keep_private: bool = True) -> Iterator[Span]:
@@ -102,15 +109,19 @@ _UNICAST = ipaddress.ip_network("2000::/3")
 
 _WEAK = r"key|sid|auth|pass|code|sig|pw|otp|ticket|uid|hash|nonce|state"
 _STRONG = (
-    r"(?:[\w-]*(?:access|refresh|id|auth|csrf|api|user|session|reset|verify|verification|login|security|bearer|invite)[_-]?)?token"
-    r"|api[_-]?key|app[_-]?key|access[_-]?key(?:[_-]?id)?|secret(?:[_-]?key)?|client[_-]?secret|session(?:[_-]?id)?|password|passwd"
-    r"|pwd|signature|jwt|X-Amz-(?:Signature|Credential|Security-Token)|AWSAccessKeyId|PHPSESSID|jsessionid|credentials?|X-Goog-Signature"
+    r"(?:[\w-]*(?:access|refresh|id|auth|csrf|api|user|session|reset|verify|verification|login|security|bearer"
+    r"|invite)[_-]?)?token"
+    r"|api[_-]?key|app[_-]?key|access[_-]?key(?:[_-]?id)?|secret(?:[_-]?key)?|client[_-]?secret|session(?:[_-]?id)?"
+    r"|password|passwd"
+    r"|pwd|signature|jwt|X-Amz-(?:Signature|Credential|Security-Token)|AWSAccessKeyId|PHPSESSID|jsessionid"
+    r"|credentials?|X-Goog-Signature"
 )
 _SECRET = re.compile(rf"[?&#;](?:amp;)?(?P<name>{_STRONG}|{_WEAK})=(?P<value>[^&\s#\"'<>;)\]]+)", re.IGNORECASE)
 _USER = re.compile(r"://(?P<value>[^\s/@:\"'<>]{1,64}:[^\s/@\"'<>]{1,128})@")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,14}://[!-~]+")
 _PLACEHOLDER = re.compile(
-    r"^[\[{<$%(*]|\*{3}|x{4}|X{4}|YOUR|your|[._-]HERE|\.\.\.|^(?:token|key|value|secret|password|string|null|true|false|none)$|^[A-Z_]+$"
+    r"^[\[{<$%(*]|\*{3}|x{4}|X{4}|YOUR|your|[._-]HERE|\.\.\.|^(?:token|key|value|secret|password|string|null|true"
+    r"|false|none)$|^[A-Z_]+$"
     r"|^(?:id|user\w*|login|name|foo|admin)?:(?:pass\w*|pw|pwd|secret|bar)$"
 )
 

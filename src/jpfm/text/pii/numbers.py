@@ -18,7 +18,8 @@ _LONG = re.compile(
     rf"|{_EDGE}(?P<twelve>\d{{12}}|\d{{4}}(?P<u>[- ])\d{{4}}(?P=u)\d{{4}}){_END}"
 )
 _LABELLED_LONG = re.compile(  # a colon right before a label's number is no part of a path
-    r"(?:(?<=[^\d][:=])|(?<=[Nn][Oo]\.))(?P<card>\d{4}([- ])\d{4}\2\d{4}\2\d{4}|\d{4}([- ])\d{6}\3\d{4,5}|\d{14,19})(?![\dA-Za-z])(?![-. ]\d)"
+    r"(?:(?<=[^\d][:=])|(?<=[Nn][Oo]\.))(?P<card>\d{4}([- ])\d{4}\2\d{4}\2\d{4}|\d{4}([- ])\d{6}\3\d{4,5}"
+    r"|\d{14,19})(?![\dA-Za-z])(?![-. ]\d)"
     r"|(?:(?<=[^\d][:=])|(?<=[Nn][Oo]\.))(?P<corporate>T?\d{13})(?![\dA-Za-z])(?![-. ]\d)"
     r"|(?:(?<=[^\d][:=])|(?<=[Nn][Oo]\.))(?P<twelve>\d{12}|\d{4}([- ])\d{4}\6\d{4})(?![\dA-Za-z])(?![-. ]\d)"
 )
@@ -27,8 +28,10 @@ _LICENCE = re.compile(r"(?:免許|licen[cs]e)[^。\n]{0,20}$", re.IGNORECASE)
 _LICENCE_AFTER = re.compile(r" ?号? ?[(\[]?(?:運転)?免許")
 _CARD = re.compile(r"(?:カード|クレジット|VISA|Visa|Master|JCB|AMEX|Amex|card|Card)[^。\n]{0,20}$")
 _OTHER = re.compile(
-    r"(?:注文|伝票|追跡|問い?合わ?せ|問合せ?|管理|会員|社員|顧客|受付|整理|予約|製造|登録|受注|発注|文書|部品|案件|申請|請求書?|見積"
-    r"|ロット|LOT|Lot|シリアル|特許|ISBN|ISSN|JAN|EAN|GTIN|バーコード|SKU|ASIN|[Ss]erial|アカウント|account|Account|商品|荷物|送り状"
+    r"(?:注文|伝票|追跡|問い?合わ?せ|問合せ?|管理|会員|社員|顧客|受付|整理|予約|製造|登録|受注|発注|文書|部品|案件"
+    r"|申請|請求書?|見積"
+    r"|ロット|LOT|Lot|シリアル|特許|ISBN|ISSN|JAN|EAN|GTIN|バーコード|SKU|ASIN|[Ss]erial|アカウント|account|Account"
+    r"|商品|荷物|送り状"
     r"|トランザクション|取引|タイムスタンプ|timestamp|IMEI|型番|品番|証券|保険証?|年金|契約)"
     r"(?:番号|コード|No|ID|[Ii]d)?[^。、\n\d]{0,10}$|[A-Za-z_](?:[Ii]d|ID)s?[\"' :=\[]{1,6}$"
 )
@@ -55,7 +58,9 @@ def _kind_of(window: Window, match: re.Match[str], form: str, digits: str) -> st
     text, before = match.group(), window.before(match.start(), 30)
     other = bool(_OTHER.search(before))
     if form == "corporate":
-        labelled = text.startswith("T") or re.search(r"(?:法人番号|登録番号|インボイス|事業者番号)[^。\n]{0,20}$", before)
+        labelled = text.startswith("T") or re.search(
+            r"(?:法人番号|登録番号|インボイス|事業者番号)[^。\n]{0,20}$", before
+        )
         return "corporate_number" if labelled and checks.corporate_number_is_valid(digits) else None
     if form == "card":
         if not checks.card_number_is_valid(digits) or (other and not _CARD.search(before)):
@@ -76,7 +81,8 @@ def _kind_of(window: Window, match: re.Match[str], form: str, digits: str) -> st
 
 _KIND = r"(?:普通|当座|貯蓄|総合|(?<![一-龯])[普当])(?:預金|貯金)?(?:口座)?"
 _ACCOUNT = re.compile(
-    rf"(?:{_KIND}|口座)(?: ?[(/・] ?{_KIND} ?\)?)? ?\)?(?:口座)?(?:の?番号|No\.?|NO\.?|№)? ?[:はが=|\]】→]{{0,2}}[ |\n*(「『]{{0,6}}"
+    rf"(?:{_KIND}|口座)(?: ?[(/・] ?{_KIND} ?\)?)? ?\)?(?:口座)?(?:の?番号|No\.?|NO\.?"
+    rf"|№)? ?[:はが=|\]】→]{{0,2}}[ |\n*(「『]{{0,6}}"
     rf"(?:{_KIND} ?\)?)?(?:の?番号)? ?[:|]? ?(?:No\.? ?)?(?P<number>\d{{6,8}})(?![\d円個人件名台回社年%,.-])"
 )
 _POST = re.compile(

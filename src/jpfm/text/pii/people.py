@@ -5,24 +5,34 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from jpfm.text.pii.latin import latin_name
 from jpfm.text.pii.surnames import GIVEN, READINGS, SURNAMES
 
 _KANJI = re.compile(r"[一-龯々〆ヶヵ髙﨑㐂\uf900-\ufaff\U00020000-\U0003ffff]+")
 _HONORIFIC = re.compile(
-    r"[ 　]?(?:様|さま|さん|ちゃん|くん|君|氏|殿|先生|教授|准教授|博士|社長|専務|常務|取締役|部長|次長|課長|係長|主任|主査|室長|所長|店長|院長|校長|教頭|医師"
-    r"|看護師|弁護士|税理士|司法書士|行政書士|委員長?|理事長?|会長|副会長|代理|補佐|以下|ほか|他|まで|より|から|宛|あて|御中|行)"
+    r"[ 　]?(?:様|さま|さん|ちゃん|くん|君|氏|殿|先生|教授|准教授|博士|社長|専務|常務|取締役|部長|次長|課長|係長"
+    r"|主任|主査|室長|所長|店長|院長|校長|教頭|医師"
+    r"|看護師|弁護士|税理士|司法書士|行政書士|委員長?|理事長?|会長|副会長|代理|補佐|以下|ほか|他|まで|より|から|宛"
+    r"|あて|御中|行)"
 )
 _ORGANISATION = re.compile(
-    r"(?:部|課|室|係|局|店|社|省|庁|所|組|班|院|校|園|館|団体?|隊|署|会|科|係り|担当|グループ|チーム|センター|事務局|支店|本店|本部|支部|本社|支社|工場|窓口|法人|大学"
-    r"|学校|病院|役所|役場|協会|学会|委員会|連合|組合|銀行|商事|商店|工業|製作所|産業|建設|不動産|クリニック|ホテル|サービス|システム|デスク|サポート|リーダー|マネージャー?|オペレーター?|スタッフ|係員|各位|一同|全員"
-    r"|者|員|人|側|用|欄|等|等々|名|先|者様|県|府|都|市|区|町|村|駅|編|版|系|制|式|性|的|化|中|別|順|年|月|日|時|分|費|料|金|額|数|番号|列|型|値|表|図|書|票|証|権)$"
+    r"(?:部|課|室|係|局|店|社|省|庁|所|組|班|院|校|園|館|団体?|隊|署|会|科|係り|担当|グループ|チーム|センター|事務局"
+    r"|支店|本店|本部|支部|本社|支社|工場|窓口|法人|大学"
+    r"|学校|病院|役所|役場|協会|学会|委員会|連合|組合|銀行|商事|商店|工業|製作所|産業|建設|不動産|クリニック|ホテル"
+    r"|サービス|システム|デスク|サポート|リーダー|マネージャー?|オペレーター?|スタッフ|係員|各位|一同|全員"
+    r"|者|員|人|側|用|欄|等|等々|名|先|者様|県|府|都|市|区|町|村|駅|編|版|系|制|式|性|的|化|中|別|順|年|月|日|時|分"
+    r"|費|料|金|額|数|番号|列|型|値|表|図|書|票|証|権)$"
 )
 _EMPTY = re.compile(
-    r"^(?:未定|不明|なし|無し|該当|必須|任意|記入|入力|省略|同|別紙|匿名|非公開|調整中|名前|氏名|漢字|全角|半角|文字列|本人|[〇○●◯×✕△□＊*_＿\-ー…・.．]+)"
+    r"^(?:未定|不明|なし|無し|該当|必須|任意|記入|入力|省略|同|別紙|匿名|非公開|調整中|名前|氏名|漢字|全角|半角"
+    r"|文字列|本人|[〇○●◯×✕△□＊*_＿\-ー…・.．]+)"
 )
+_PART = re.compile(r"[^ 　・･]+")
 _RUN = re.compile(r"[一-龯々〆ヶヵノ髙﨑㐂\uf900-\ufaff\U00020000-\U0003ffffぁ-んァ-ヶー]+")
 _PLACE_LIKE = re.compile(r"[一-龯]{1,2}[ノヶ之][一-龯]{1,3}$")
-_RELATION = re.compile(r"[（(](?:父|母|兄|弟|姉|妹|夫|妻|祖父|祖母|長男|次男|長女|次女|子|叔父|叔母|孫|友人|本人|同居)[）)]")
+_RELATION = re.compile(
+    r"[（(](?:父|母|兄|弟|姉|妹|夫|妻|祖父|祖母|長男|次男|長女|次女|子|叔父|叔母|孫|友人|本人|同居)[）)]"
+)
 _LAST = frozenset("田川山野村木原島嶋井藤沢澤谷崎﨑橋岡尾宮林森河池浦坂倉塚辺邊津瀬堀")
 _CLING = re.compile(r"(?:様|さん|殿|氏)$")
 _PARTICLE = re.compile(r"[でがをはにとのもへやかま]")
@@ -67,18 +77,23 @@ def in_phrase(raw: str, start: int, end: int, *, strong: bool, strict: bool) -> 
     Yields:
         (start, end) without honorifics and titles.
     """
-    parts = [(m.start(), m.end()) for m in re.compile(r"[^ 　・･]+").finditer(raw, start, end)]
+    parts = [match.span() for match in _PART.finditer(raw, start, end)]
     index = 0
     while index < len(parts) and index < 5:
         first, last = parts[index]
-        foreign = _kana_name(raw, first, end, strong=strong, strict=strict) or _latin_name(raw, first, end)
+        foreign = _kana_name(raw, first, end, strong=strong, strict=strict) or latin_name(raw, first, end)
         if foreign:
             yield foreign
             return
         size, full = _name_length(raw[first:last], raw[last : last + 6], strong=strong, strict=strict)
         if size:
             stop = first + size
-            joined = (not full or size <= 3) and stop == last and index + 1 < len(parts) and raw[last : last + 2].strip("・･")[:1] in " 　"
+            joined = (
+                (not full or size <= 3)
+                and stop == last
+                and index + 1 < len(parts)
+                and raw[last : last + 2].strip("・･")[:1] in " 　"
+            )
             given = _given_length(raw, parts[index + 1], strong=strong) if joined else 0
             if given:
                 index += 1
@@ -108,7 +123,8 @@ def _name_length(part: str, raw_after: str, *, strong: bool, strict: bool) -> tu
     run = _RUN.match(part)
     text = run.group()[:12] if run else ""
     surname = next((n for n in (4, 3, 2, 1) if text[:n] in SURNAMES), 0)
-    size, kinds, known, pieces, kana = 0, [], False, 0, False
+    size, known, pieces, kana = 0, False, 0, False
+    kinds: list[str] = []
     first = [_Word(text[:surname], "名詞", "姓")] if surname >= 2 else []
     for word in [*first, *_words(text[len(first) and surname :])]:
         if size and _HONORIFIC.match(text[size:]):
@@ -126,7 +142,7 @@ def _name_length(part: str, raw_after: str, *, strong: bool, strict: bool) -> tu
         pieces += len(word.text) == 1 or word.kind == "?"
         kinds.append("名" if size and word.text in GIVEN else word.kind)
         size += len(word.text)
-    size -= len(_CLING.search(text[:size]).group()) if size > 1 and _CLING.search(text[:size]) else 0  # 一様 is one word
+    size = _without_honorific(text, size)
     name, after = text[:size], part[size:]
     if not name or size > 8 or (after and not _HONORIFIC.match(after) and not _PARTICLE.match(after)):
         return 0, False
@@ -137,7 +153,13 @@ def _name_length(part: str, raw_after: str, *, strong: bool, strict: bool) -> tu
     full = full or (size >= 3 and "名" in kinds[1:])
     person = kinds[0] in ("姓", "人名") or "名" in kinds or (surname and not known)
     if strict:
-        certain = kinds[0] == "姓" or (kinds[0] == "人名" and size >= 2) or (full and person) or name in SURNAMES or bool(_PLACE_LIKE.match(name))
+        certain = (
+            kinds[0] == "姓"
+            or (kinds[0] == "人名" and size >= 2)
+            or (full and person)
+            or name in SURNAMES
+            or bool(_PLACE_LIKE.match(name))
+        )
         certain = certain or (strong and bool(surname) and not known)
         return (size, bool(full)) if certain and not (known and not full) else (0, False)
     if person and not (known and kinds[0] == "地名"):
@@ -150,6 +172,12 @@ def _name_length(part: str, raw_after: str, *, strong: bool, strict: bool) -> tu
         return (0, False) if known and pieces == 0 and not kana else (size, bool(full))
     broken = pieces >= 1 and not known and size <= 5
     return (size, bool(full)) if broken or (kinds == ["地名"] and size <= 3) else (0, False)
+
+
+def _without_honorific(text: str, size: int) -> int:
+    """一様 is one word of the dictionary, but a name and its honorific."""
+    found = _CLING.search(text[:size])
+    return size - len(found.group()) if found and size > 1 else size
 
 
 def _given_length(raw: str, part: tuple[int, int], *, strong: bool) -> int:
@@ -166,7 +194,7 @@ def _given_length(raw: str, part: tuple[int, int], *, strong: bool) -> int:
         if size and (_HONORIFIC.match(text[size:]) or word.pos in ("助詞", "助動詞")):
             break
         size += len(word.text)
-    size -= len(_CLING.search(text[:size]).group()) if size > 1 and _CLING.search(text[:size]) else 0
+    size = _without_honorific(text, size)
     size = max(min(size, 5), 1)
     if _ORGANISATION.search(text[:size]) and words[0].kind not in ("名", "姓"):
         return 0
@@ -183,7 +211,12 @@ def _kana_name(raw: str, start: int, end: int, *, strong: bool, strict: bool) ->
         return None
     text = match.group()
     after = raw[match.end() : end]
-    if after and not re.match(r"[ 　]", after) and not _HONORIFIC.match(after) and not re.match(r"[でがをはにとのも]", after):
+    if (
+        after
+        and not re.match(r"[ 　]", after)
+        and not _HONORIFIC.match(after)
+        and not re.match(r"[でがをはにとのも]", after)
+    ):
         return None
     surname = re.split(r"[ 　・･＝=]", text)[0]
     hiragana = "".join(chr(ord(char) - 0x60) if "ァ" <= char <= "ヶ" else char for char in surname)
@@ -199,57 +232,3 @@ def _is_reading(text: str) -> bool:
         return True
     words = _words(text)
     return len(words) > 1 and not any(len(word.text) >= 4 for word in words)
-
-
-_ABROAD = frozenset(
-    "james john robert michael william david mary jennifer linda maria anna emma peter paul mark thomas daniel george"
-    " sarah laura lisa nancy karen kevin brian steven eric susan alice carlos jose juan luis ana silva santos smith johnson"
-    " brown jones garcia miller davis wilson lee kim park choi wang li zhang liu chen yang huang zhao nguyen tran le pham"
-    " singh kumar sharma patel ali ahmed mohamed muhammad khan ivan igor olga hans klaus pierre jean marie".split()
-)
-LATIN = re.compile(r"(?:(?:Mr|Ms|Mrs|Dr)\.? )?[A-Z][A-Za-z'’-]*(?:,? (?:[A-Z]\.|[A-Z][A-Za-z'’-]+|d[aeio]s?|van|von|bin|al)){1,3}(?![A-Za-z0-9_])")
-_ROMAJI = re.compile(r"(?:(?:[kgsztdnhbpmr]y?|sh|ch|ts|f|j|w|y)?[aiueoāīūēō]h?|n(?![aiueo]))+", re.IGNORECASE)
-
-
-@functools.cache
-def _romaji() -> frozenset[str]:
-    return frozenset(_latin(reading) for reading in READINGS)
-
-
-_SYLLABLES = dict(
-    zip(
-        "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわをんがぎぐげござじずぜぞだぢづでどばびぶべぼぱぴぷぺぽ",
-        "a i u e o ka ki ku ke ko sa shi su se so ta chi tsu te to na ni nu ne no ha hi fu he ho ma mi mu me mo ya yu yo ra ri ru "
-        "re ro wa o n ga gi gu ge go za ji zu ze zo da ji zu de do ba bi bu be bo pa pi pu pe po".split(),
-        strict=True,
-    )
-)
-
-
-def _latin(reading: str) -> str:
-    """Hepburn without marks for long vowels: さとう is sato."""
-    text = "".join(_SYLLABLES.get(char, char) for char in reading)
-    text = re.sub(r"i([ゃゅょ])", lambda m: "y" + "auo"["ゃゅょ".index(m[1])], text)
-    text = re.sub(r"(sh|ch|j)y", r"\1", text)
-    text = re.sub(r"っ(.)", r"\1\1", text)
-    return re.sub(r"oo|ou", "o", text).replace("uu", "u")
-
-
-def _latin_name(raw: str, start: int, end: int) -> tuple[int, int] | None:
-    match = LATIN.match(raw, start)
-    return match.span() if match and match.end() <= end + 24 and is_latin_name(match.group()) else None
-
-
-def is_latin_name(text: str) -> bool:
-    """Latin words of which one is a Japanese surname or a common name abroad, or that bear a title (Mr, Ms).
-
-    >>> is_latin_name("Taro Yamada"), is_latin_name("SATO Hanako"), is_latin_name("Visual Studio")
-    (True, True, False)
-    """
-    parts = [part for part in re.split(r"[ ,.]+", text) if part]
-    if parts[0] in ("Mr", "Ms", "Mrs", "Dr"):
-        return True
-    plain = [re.sub(r"oo|ou|oh(?![aiueo])", "o", part.lower()) for part in parts]
-    if any(part in _romaji() for part in plain):
-        return all(_ROMAJI.fullmatch(part) or len(part) == 1 for part in parts)
-    return any(part in _ABROAD for part in plain)

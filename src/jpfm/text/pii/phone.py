@@ -1,7 +1,7 @@
 """Japanese telephone numbers in all written forms, and not the prices, dates and codes that look like them.
 
-A number is judged by its groups (area code, ten or eleven digits), by what stands before it (電話, TEL, 注文番号, ¥), and by
-what it touches. Forms without a mark of their own, such as ten bare digits, count only behind a telephone word.
+A number is judged by its groups (area code, ten or eleven digits), by what stands before it (電話, 注文番号), and
+by what it touches. Forms without a mark of their own, such as ten bare digits, count only behind a telephone word.
 """
 
 import re
@@ -22,13 +22,17 @@ _EXTENSION = r"内線(?:番号)?|内|ext\.?|Ext\.?|EXT\.?"
 _TAIL = re.compile(rf" {{0,2}}[(,、]? ?(?:{_EXTENSION}) ?[:.]? ?\d{{1,6}}(?P<close>\))?")
 _ALONE = re.compile(r"内線(?:番号)? ?[:.はが]? ?(?P<number>\d{2,6})(?![\d年月])")
 _WORD = re.compile(
-    r"(?:電話|でんわ|TEL|Tel|tel|ＴＥＬ|FAX|Fax|fax|ファックス|ファクス|ファクシミリ|携帯|けいたい|ケータイ|スマホ|スマートフォン"
-    r"|フリーダイヤル|ナビダイヤル|ダイヤル|ダイアル|連絡先|連絡は|直通|代表|自宅|勤務先|Phone|phone|PHONE|Mobile|mobile|Cell"
+    r"(?:電話|でんわ|TEL|Tel|tel|ＴＥＬ|FAX|Fax|fax|ファックス|ファクス|ファクシミリ|携帯|けいたい|ケータイ|スマホ"
+    r"|スマートフォン"
+    r"|フリーダイヤル|ナビダイヤル|ダイヤル|ダイアル|連絡先|連絡は|直通|代表|自宅|勤務先|Phone|phone|PHONE|Mobile"
+    r"|mobile|Cell"
     r"|[☎☏📞📱📠])[^。\n]{0,12}$"
 )
 _CODE = re.compile(
-    r"(?:品番|型番|型式|品目|商品|注文|伝票|追跡|問い?合わ?せ番号|問合せ?番号|管理|会員|社員|職員|顧客|受付|整理|予約|製造|登録|受注|発注"
-    r"|文書|図番|部品|物件|案件|事件|申請|請求書|見積|契約|ロット|LOT|Lot|シリアル|特許|特願|特開|実願|意匠|商標|ISBN|ISSN|JAN"
+    r"(?:品番|型番|型式|品目|商品|注文|伝票|追跡|問い?合わ?せ番号|問合せ?番号|管理|会員|社員|職員|顧客|受付|整理"
+    r"|予約|製造|登録|受注|発注"
+    r"|文書|図番|部品|物件|案件|事件|申請|請求書|見積|契約|ロット|LOT|Lot|シリアル|特許|特願|特開|実願|意匠|商標"
+    r"|ISBN|ISSN|JAN"
     r"|コード|code|Code|CODE|SKU|ASIN|S/N|[Ii][Dd]|No|№|#|資料|口座|カード|免許|マイナンバー|個人番号)"
     r"(?:番号|コード|No|ID)?[^。、\n\d]{0,8}$"
 )
@@ -108,7 +112,11 @@ def _may_stand(flat: str, start: int, end: int, labelled: bool) -> bool:
     if before == ":":
         return labelled or not re.search(r"[\d)]:$", flat[:start])
     if before == "/":  # a list of numbers, not a path
-        return labelled or not re.search(r"[A-Za-z0-9_.-]/$", flat[max(0, start - 2) : start]) or _ends_phone(flat, start - 1)
+        return (
+            labelled
+            or not re.search(r"[A-Za-z0-9_.-]/$", flat[max(0, start - 2) : start])
+            or _ends_phone(flat, start - 1)
+        )
     if before == "-":
         return labelled and not re.search(r"\d-$", flat[:start])
     return before not in _TOUCH or (before == "." and labelled)

@@ -9,16 +9,20 @@ from jpfm.text.pii.window import Span
 
 Action = Literal["mask", "fake", "remove", "drop"]
 TAGS = {
-    "email": "<メールアドレス>", "url_token": "<トークン>", "credit_card": "<カード番号>", "corporate_number": "<法人番号>",
+    "email": "<メールアドレス>", "url_token": "<トークン>", "credit_card": "<カード番号>",
+    "corporate_number": "<法人番号>",
     "driver_licence": "<免許証番号>", "residence_card": "<在留カード番号>", "passport": "<旅券番号>",
     "bank_account": "<口座番号>", "my_number": "<個人番号>", "ip_address": "<IPアドレス>", "postal_address": "<住所>",
     "phone": "<電話番号>", "birth_date": "<生年月日>", "person_name": "<氏名>",
 }  # fmt: skip
 _NOUNS = {
-    "email": "こちらのアドレス", "ip_address": "こちらのアドレス", "postal_address": "こちらの住所", "person_name": "本人",
+    "email": "こちらのアドレス", "ip_address": "こちらのアドレス", "postal_address": "こちらの住所",
+    "person_name": "本人",
     "birth_date": "所定の日", "url_token": "",
 }  # fmt: skip
-_GOES_ON = re.compile(r"(?:です|でし|では|でも|まで|から|より|とい|など|への|へ|に|を|で|と|が|は|の|も|や|だ|宛|あて|様|さん|氏|殿|生)")
+_GOES_ON = re.compile(
+    r"(?:です|でし|では|でも|まで|から|より|とい|など|への|へ|に|を|で|と|が|は|の|も|や|だ|宛|あて|様|さん|氏|殿|生)"
+)
 _LABEL = re.compile(r"(?:^|(?<=[\s、。，,／/・|（(]))[・\-*◆■●]?[ 　]?[^\s、。，,:：|\"'(（<＜]{1,12}[:：][ 　]*$")
 _PAIRS = {"（": "）", "(": ")", "「": "」", "『": "』", "<": ">", "＜": "＞", "[": "]", "【": "】"}
 
@@ -95,7 +99,12 @@ def _removal(text: str, span: Span, low: int, high: int) -> _Cut:
         start -= 1
     elif before in ("\n", "") and after in (" ", "　", "、", "，") and after:
         end += 1
-    if (start == 0 or text[start - 1] == "\n") and end < high and text[end] == "\n" and (label or span.end - span.start):
+    if (
+        (start == 0 or text[start - 1] == "\n")
+        and end < high
+        and text[end] == "\n"
+        and (label or span.end - span.start)
+    ):
         end += 1  # the line is empty now
     return _Cut(start, end, "")
 

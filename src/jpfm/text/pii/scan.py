@@ -2,8 +2,10 @@
 
     hits = scan(column, wanted={EMAIL, PHONE})     # (n, 3) int64: row, byte offset in the column's data, kind
 
-A hit is a place worth a closer look, never a verdict: runs of digits that add up to a phone, card or account number, an
-`@` between letters, a label such as 氏名 with its colon, a block number behind a city. What is cheap to exclude by shape
+A hit is a place worth a closer look, never a verdict: runs of digits that add up to a phone, card or account number,
+    an
+`@` between letters, a label such as 氏名 with its colon,
+    a block number behind a city. What is cheap to exclude by shape
 is excluded here (`tokens.py`, `shapes.py`), because each hit costs some ten microseconds of Python in `find.py`.
 """
 
@@ -19,7 +21,9 @@ from jpfm.text.kernels import buffers
 from jpfm.text.pii import shapes, tokens
 
 # what a hit may turn out to be
-PHONE, EXTENSION, EMAIL, POSTAL, BLOCK, LONG, BANK, PASSPORT, RESIDENCE, IP, URL, NAME, LETTER, BIRTH, OFFICE = range(15)
+PHONE, EXTENSION, EMAIL, POSTAL, BLOCK, LONG, BANK, PASSPORT, RESIDENCE, IP, URL, NAME, LETTER, BIRTH, OFFICE = range(
+    15
+)
 NUM_KINDS = 15
 # words that only prepare: a number soon after them counts
 _BANK_WORD, _CITY, _EXTENSION_WORD, _NAME_SPACE, _NAME_COLON = range(20, 25)
@@ -52,7 +56,8 @@ class _Tables(NamedTuple):
 
 def _tables() -> _Tables:
     first = np.zeros(65536, dtype=np.uint16)
-    for chars, action in (("0123456789０１２３４５６７８９", _DIGIT), ("@＠★☆●◎■◆", _AT), (":：", _COLON), ("\n", _NEWLINE),
+    for chars, action in (("0123456789０１２３４５６７８９", _DIGIT), ("@＠★☆●◎■◆", _AT), (":：", _COLON), ("\n",
+        _NEWLINE),
                           ("〇", _ZERO), ("[({<（［＜【｛", _OPEN)):  # fmt: skip
         for char in chars:
             first[ord(char)] = action
@@ -79,18 +84,21 @@ _jit: Any = numba.njit(cache=True, nogil=True)
 
 
 @_jit
-def _emit(out, count, row, place, kind, wanted):  # type: ignore[no-untyped-def]
-    if not wanted[kind]:
-        return count
-    if count < out.shape[0]:
-        out[count, 0], out[count, 1], out[count, 2] = row, place, kind
-    return count + 1
+def _word_kind(data, position, after, begin, line, end, kind, city):  # type: ignore[no-untyped-def]
+    """The kind of hit that a keyword is here, or -1."""
+    if kind == BLOCK:
+        return BLOCK if position - city < 130 and shapes.follows_number(data, position, begin) else -1
+    if kind == LETTER:
+        return LETTER if position - line <= 75 and shapes.ends_address_line(data, after, end) else -1
+    if kind == NAME or kind >= _NAME_SPACE:
+        return NAME if shapes.is_label(data, after, end, kind == NAME, kind == _NAME_SPACE) else -1
+    return kind
 
 
 @_jit
 def _scan(offsets, data, first, groups, starts, letters, kinds, wanted, out):  # type: ignore[no-untyped-def]
     token = np.zeros((tokens.MAX_GROUPS, 4), dtype=np.int64)
-    found = np.zeros(8, dtype=np.int64)
+    found = np.zeros(16, dtype=np.int64)
     count = 0
     for row in range(offsets.shape[0] - 1):
         begin, end = offsets[row], offsets[row + 1]
@@ -102,29 +110,24 @@ def _scan(offsets, data, first, groups, starts, letters, kinds, wanted, out):  #
             if action == 0:
                 position = following
                 continue
+            many = 0
             if action == _DIGIT or (action == _ZERO and tokens.is_spelled_phone(data, position, end)):
-                groups_of, stop = tokens.read_token(data, position, end, token, action == _ZERO)
+                groups_of, following = tokens.read_token(data, position, end, token, action == _ZERO)
                 many = tokens.judge_token(
-                    data, position, stop, begin, end, token, groups_of,
+                    data, position, following, begin, end, token, groups_of,
                     position - bank < 160, position - city < 130, position - extension < 30, found,
                 )  # fmt: skip
-                for index in range(many):
-                    count = _emit(out, count, row, position, found[index], wanted)
-                position = stop
-                continue
-            if action == _NEWLINE:
+            elif action == _NEWLINE:
                 line = following
             elif action == _AT:
-                if shapes.joins_mail(data, position, following, begin, end):
-                    count = _emit(out, count, row, position, EMAIL, wanted)
+                found[0] = EMAIL
+                many = int(shapes.joins_mail(data, position, following, begin, end))
             elif action == _OPEN:
-                if shapes.spells_at(data, following, end):
-                    count = _emit(out, count, row, position, EMAIL, wanted)
+                found[0] = EMAIL
+                many = int(shapes.spells_at(data, following, end))
             elif action == _COLON:
-                if shapes.is_secret_url(data, position, end):
-                    count = _emit(out, count, row, position, URL, wanted)
-                elif shapes.is_ipv6(data, position, begin, end):
-                    count = _emit(out, count, row, position, IP, wanted)
+                found[0] = URL if shapes.is_secret_url(data, position, end) else IP
+                many = int(found[0] == URL or shapes.is_ipv6(data, position, begin, end))
             elif action >= _WORDS:
                 for word in range(groups[action - _WORDS], groups[action - _WORDS + 1]):
                     after = shapes.match(data, position, end, letters, starts[word], starts[word + 1])
@@ -137,17 +140,14 @@ def _scan(offsets, data, first, groups, starts, letters, kinds, wanted, out):  #
                         bank = after
                     elif kind == _EXTENSION_WORD:
                         extension = after
-                    elif kind == BLOCK:
-                        if position - city < 130 and shapes.follows_number(data, position, begin):
-                            count = _emit(out, count, row, position, BLOCK, wanted)
-                    elif kind == LETTER:
-                        if position - line <= 75 and shapes.ends_address_line(data, after, end):
-                            count = _emit(out, count, row, position, LETTER, wanted)
-                    elif kind == NAME or kind == _NAME_SPACE or kind == _NAME_COLON:
-                        if shapes.is_label(data, after, end, kind == NAME, kind == _NAME_SPACE):
-                            count = _emit(out, count, row, position, NAME, wanted)
                     else:
-                        count = _emit(out, count, row, position, kind, wanted)
+                        found[many] = _word_kind(data, position, after, begin, line, end, kind, city)
+                        many += int(found[many] >= 0)
+            for index in range(many):
+                if wanted[found[index]]:
+                    if count < out.shape[0]:
+                        out[count, 0], out[count, 1], out[count, 2] = row, position, found[index]
+                    count += 1
             position = following
     return count
 

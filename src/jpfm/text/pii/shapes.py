@@ -42,7 +42,7 @@ def spells_at(data, position, end):  # type: ignore[no-untyped-def]
     if one == 0x40 or one == 0xFF20 or one == 0x30A2:
         return one != 0x30A2 or (following < end and point_at(data, following)[0] == 0x30C3)
     plain = plain_point(one)
-    if plain != 0x61 and plain != 0x41 or following >= end:
+    if (plain != 0x61 and plain != 0x41) or following >= end:
         return False
     two, following = point_at(data, following)
     plain = plain_point(two)
@@ -109,7 +109,7 @@ def ends_address_line(data, position, end):  # type: ignore[no-untyped-def]
 
 @_jit
 def is_label(data, position, end, wide, spaced):  # type: ignore[no-untyped-def]
-    """After a label word: a delimiter, maybe behind a bracket such as （カナ）; `wide` also takes は, が and spaces, `spaced` spaces."""
+    """After a label word: a delimiter, maybe behind a bracket; `wide` also takes は, が and spaces, `spaced` spaces."""
     spaces, bracket, skipped = 0, False, 0
     while position < end and skipped < 14:
         point, position = point_at(data, position)
@@ -135,5 +135,14 @@ def is_label(data, position, end, wide, spaced):  # type: ignore[no-untyped-def]
             spaces = 0
             skipped += 1
             continue
-        return spaces > 0 or point == 0x306F or point == 0x304C or plain == 0x2F or plain == 0x2C or plain == 0x3E or point == 0x3067 or point == 0x306E
+        return (
+            spaces > 0
+            or point == 0x306F
+            or point == 0x304C
+            or plain == 0x2F
+            or plain == 0x2C
+            or plain == 0x3E
+            or point == 0x3067
+            or point == 0x306E
+        )
     return False

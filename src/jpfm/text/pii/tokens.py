@@ -101,7 +101,14 @@ def digit(point, kanji):  # type: ignore[no-untyped-def]
 @_jit
 def _separator(point):  # type: ignore[no-untyped-def]
     plain = plain_point(point)
-    if plain == 0x2D or 0x2010 <= point <= 0x2015 or point == 0x2212 or point == 0x30FC or point == 0xFF70 or point == 0x2500:
+    if (
+        plain == 0x2D
+        or 0x2010 <= point <= 0x2015
+        or point == 0x2212
+        or point == 0x30FC
+        or point == 0xFF70
+        or point == 0x2500
+    ):
         return HYPHEN
     if plain == 0x2E or point == 0x30FB:
         return DOT
