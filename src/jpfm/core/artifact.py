@@ -32,7 +32,7 @@ from jpfm.core.log import Events, log
 from jpfm.core.rights import Rights
 from jpfm.core.run import RunInfo
 
-Kind = Literal["source", "corpus", "tokenizer", "tokens", "checkpoint", "scores", "report"]
+Kind = Literal["source", "classifier", "corpus", "tokenizer", "tokens", "checkpoint", "scores", "report"]
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
 LOGS = "logs"

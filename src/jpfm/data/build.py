@@ -108,6 +108,7 @@ def build(
     sources = source_artifacts(recipe, shards)
     identity = recipe.identity() | {"limit_docs": limit_docs}
     places = [Artifact(out / source.path, source.manifest) for source in sources]
+    places += [artifact for step in recipe.steps for artifact in step.inputs()]
     if part is not None and not part.is_whole:
         asked = artifacts.plan_of("corpus", VERSION, identity, places)
         _build_slice(recipe, out, asked, shards, part=part, workers=workers, limit_docs=limit_docs)
@@ -161,6 +162,9 @@ def _work(
         every.append(jobs)
     counts = counting.add_up([[job.counts_file for job in jobs] for jobs in every])
     _collect(draft.path, every)
+    for (decision, _), jobs in zip(passes, every, strict=True):
+        if decision is not None:
+            decision.keep(pq.read_table(jobs[0].decision_file), draft.path, {item.path.name: item for item in sources})
     for source in sources:
         if source.manifest.kind == "source":
             folder = draft.path / source.path

@@ -49,6 +49,12 @@ class Recipe(Settings):
                 raise ValueError(f"sources: two are called '{name}'; ids would clash, rename one")
         if not any(isinstance(source, CorpusSource) for source in self.sources):  # its columns are known at run time
             self.check_columns([])
+            for position, step in enumerate(self.steps):
+                for name in step.named_sources:
+                    if name not in names:
+                        raise ValueError(
+                            f"steps.{position} ({step.name}) names source '{name}'; sources: {', '.join(names)}"
+                        )
         return self
 
     def check_columns(self, there: Sequence[str]) -> None:

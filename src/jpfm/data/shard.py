@@ -163,13 +163,10 @@ def _batches(job: Job, bad: list[Quarantined]) -> Iterator[pa.RecordBatch]:
     columns = job.recipe.columns
     left = job.limit_docs
     schema = schema_with(columns)
-    for piece in job.shard.pieces:
-        for batch in source.batches(piece, columns, bad):
-            schema = batch.schema
-            yield batch if left is None else batch.slice(0, left)
-            left = None if left is None else max(0, left - batch.num_rows)
-            if left == 0:
-                break
+    for batch in source.batches(job.shard.pieces, columns, bad):
+        schema = batch.schema
+        yield batch if left is None else batch.slice(0, left)
+        left = None if left is None else max(0, left - batch.num_rows)
         if left == 0:
             break
     yield empty(schema)

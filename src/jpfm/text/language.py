@@ -5,12 +5,12 @@
 
 Kanji without kana (headings, addresses, tables) are the hard case. The codecs put every kanji into a class: in GB 2312
 (simplified), in Big5 (traditional), in CP932 (Japanese), and there in level 1 of JIS X 0208 or not. 说 is in the first
-alone, 們 in the second, 円 働 峠 in the third; 東 is no simplified and 区 no traditional character, so 東京都港区 is
+alone, 說 in the second, 円 働 峠 in the third; 東 is no simplified and 区 no traditional character, so 東京都港区 is
 neither Chinese; 國 and 會 are in level 2, which modern Japanese hardly uses. A naive Bayes over the classes and eight
 Chinese function words (的 是 了 ...) sums such evidence up. Classical Chinese and 漢詩 without kana are Chinese.
 
-Refused: fastText's lid.176 alone, which is right on 167 of the 197 hard items of tests/data/language_items.py; with this
-before it, on 191. Refused: lists of simplified characters by hand; the codecs say the same, for every character.
+Refused: fastText's lid.176 alone, which is right on 167 of the 197 hard items of tests/data/language_items.py; with
+this before it, on 191. Refused: lists of simplified characters by hand; the codecs say the same, for every character.
 """
 
 import functools
@@ -25,8 +25,8 @@ import pyarrow as pa
 from jpfm.text.kernels import _next_point, buffers
 
 KANA, HANGUL, LATIN, OTHER, KANJI = range(5)
-"""Columns of `count_letters`; from KANJI on, a column a class of kanji: GB 2312 + 2 Big5 + 4 CP932 + 4 level 2, and last
-the function words."""
+"""Columns of `count_letters`; from KANJI on, a column a class of kanji: GB 2312 + 2 Big5 + 4 CP932 + 4 level 2;
+function words last."""
 _FUNCTION_WORDS = "的是了我她很把這"
 _CLASSES = 13
 NUM_KINDS = KANJI + _CLASSES

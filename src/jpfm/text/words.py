@@ -39,7 +39,7 @@ def _sudachi() -> Any:
             "the segmenter 'sudachi' needs SudachiPy, which is not installed",
             hint="pip install sudachipy sudachidict_core, or set segmenter: fugashi",
         ) from error
-    return dictionary.Dictionary().create(mode=tokenizer.Tokenizer.SplitMode.A)
+    return dictionary.Dictionary().tokenizer(mode=tokenizer.Tokenizer.SplitMode.A)
 
 
 def segment(text: str, segmenter: Segmenter) -> list[str]:
@@ -51,9 +51,8 @@ def segment(text: str, segmenter: Segmenter) -> list[str]:
     ['すもも', 'も', 'もも', 'も', 'もも', 'の', 'うち']
     """
     if segmenter == "fugashi":
-        words = [word.surface.strip() for word in fugashi_tagger()(text)]
-    else:
-        words = [word.surface().strip() for part in _byte_parts(text) for word in _sudachi().tokenize(part)]
+        return str(fugashi_tagger().parse(text)).split()
+    words = [word.surface().strip() for part in _byte_parts(text) for word in _sudachi().tokenize(part)]
     return [word for word in words if word]
 
 

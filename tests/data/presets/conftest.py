@@ -67,7 +67,16 @@ def _others(folder: Path) -> Iterator[str]:
 def _junk() -> Iterator[str]:
     yield from ("", " ", "\n\n", "　\n\t", "。！", "あ", "A", "…", "123")
     yield from (PROSE, PROSE * 12, (PROSE + "\n") * 20, "\n\n".join([PROSE] * 3), CHINESE * 12, PROSE + CHINESE * 9)
-    menu = ["ホーム", "会社概要", "お知らせ", "採用情報", "アクセス", "お問い合わせ", "サイトマップ", "個人情報保護方針"]
+    menu = [
+        "ホーム",
+        "会社概要",
+        "お知らせ",
+        "採用情報",
+        "アクセス",
+        "お問い合わせ",
+        "サイトマップ",
+        "個人情報保護方針",
+    ]
     yield "\n".join(menu * 6)
     yield " | ".join(menu * 8)
     yield "\n".join(f"・{name}" for name in menu) + "\n" + PROSE * 9

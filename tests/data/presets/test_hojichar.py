@@ -93,9 +93,7 @@ def test_all_filters_in_order(
     assert Counter(found)[None] > 50
 
 
-def test_each_filter_alone(
-    more_texts: list[str], signals: tuple[Step, ...], verdicts: dict[str, list[bool]]
-) -> None:
+def test_each_filter_alone(more_texts: list[str], signals: tuple[Step, ...], verdicts: dict[str, list[bool]]) -> None:
     batch = to_batch([Document(str(n), text) for n, text in enumerate(more_texts)], "s", "CC0-1.0")
     for step in signals:
         batch = step.run(batch).batch
@@ -144,7 +142,9 @@ def test_document_length(texts: list[str], reasons: Reasons, length: tuple[int |
 
 
 def test_a_rule_left_out_needs_no_column() -> None:
-    preset = HojicharDefault.model_validate({"step": "hojichar-default", "noun_share": None, "repeated_words_share": None})
+    preset = HojicharDefault.model_validate(
+        {"step": "hojichar-default", "noun_share": None, "repeated_words_share": None}
+    )
     assert {"noun_share", "repeated_words_share"} & set(preset.needs) == set()
     assert {"noun_share", "repeated_words_share"} < set(PRESET.needs)
 

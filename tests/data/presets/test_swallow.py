@@ -53,7 +53,9 @@ def test_the_verdicts_are_those_of_the_published_rules(
 
 def test_every_rule_can_be_the_reason(reasons: Reasons) -> None:
     """Loosened until only the rule in question is left."""
-    prose = "".join(f"{chr(0x4E00 + 37 * n)}の話を{chr(0x5E00 + 53 * n)}と聞いたのは{n}日前のことであった。" for n in range(40))
+    prose = "".join(
+        f"{chr(0x4E00 + 37 * n)}の話を{chr(0x5E00 + 53 * n)}と聞いたのは{n}日前のことであった。" for n in range(40)
+    )
     loose: dict[str, Any] = {"minimum_chars": 0, "minimum_japanese_letters": 0}
     cases = {
         "too_short": ("短い。", {}),

@@ -176,7 +176,7 @@ def test_what_only_looks_like_it_stays(body: str) -> None:
 def test_only_main_stays_where_there_is_one() -> None:
     assert _text("<div>帯</div><main class=a><p>本文</p></main><div>帯</div>") == "本文"
     two = "<div>帯</div><main><p>甲</p></main><main hidden><p>乙</p></main>"
-    assert _text(two) == "帯\n甲"
+    assert _text(two) == "帯\n\n甲"
     assert _text("<script>x = '<main>'</script><p>本文</p>") == "本文"
     assert _text("<!-- <main> --><p>本文</p></main>") == "本文"
 

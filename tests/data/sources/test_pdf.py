@@ -1,6 +1,8 @@
 """PDF files drawn by reportlab: paragraphs put together again, vertical text, columns, and files that are damaged."""
 
 import io
+import resource
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -284,6 +286,53 @@ def test_too_many_pages_are_refused(read_file: Read) -> None:
 )
 def test_what_is_no_pdf(read_file: Read, data: bytes) -> None:
     assert _why(read_file("pdf", "a.pdf", data)).error == "format"
+
+
+def _raw(stream: bytes, title: bytes = b"(a)") -> bytes:
+    """The least PDF that shows a content stream."""
+    parts = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents 4 0 R /Resources <</Font <</F 5 0 R>>>> >>",
+        b"<< /Length %d /Filter /FlateDecode >>\nstream\n%b\nendstream" % (len(stream), stream),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Title %b >>" % title,
+    ]
+    data = b"%PDF-1.5\n"
+    for number, part in enumerate(parts, 1):
+        data += b"%d 0 obj\n%b\nendobj\n" % (number, part)
+    return data + b"trailer << /Size 7 /Root 1 0 R /Info 6 0 R >>\n%%EOF"
+
+
+_SHOW = zlib.compress(b"BT /F 12 Tf 50 700 Td (text) Tj ET")
+
+
+def test_a_bomb_costs_itself_only(read_file: Read) -> None:
+    packer = zlib.compressobj(9)
+    bomb = b"".join(packer.compress(b"q\n" * (1 << 19)) for _ in range(256)) + packer.flush()
+    found = _why(read_file("pdf", "a.pdf", _raw(bomb)))
+    assert (len(bomb) < 400_000, found.error, "SIG" in found.detail) == (True, "format", True)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2 << 20  # KiB
+    assert _one(read_file("pdf", "b.pdf", _raw(_SHOW))).text == "text"
+
+
+def test_a_file_that_takes_too_long_costs_itself_only(read_file: Read) -> None:
+    found = _why(read_file("pdf", "a.pdf", _raw(zlib.compress(b"0 0 m 1 1 l S\n" * 1_000_000)), max_seconds=0.01))
+    assert (found.error, "max_seconds" in found.detail) == ("too_large", True)
+    assert _one(read_file("pdf", "b.pdf", _raw(_SHOW))).text == "text"
+
+
+def test_a_title_that_is_half_a_character(read_file: Read) -> None:
+    found = _one(read_file("pdf", "a.pdf", _raw(_SHOW, b"<FEFFD83D0041>")))
+    assert found.text == "text"
+    found.title.encode()
+    assert _one(read_file("pdf", "a.pdf", _raw(_SHOW, b"<FEFF984C540D>"))).title == "題名"
+
+
+def test_fonts_without_unicode_values_say_ocr(read_file: Read) -> None:
+    codes = zlib.compress(b"BT /F 12 Tf 50 700 Td (\\001\\002\\003\\004) Tj ET")
+    found = _why(read_file("pdf", "a.pdf", _raw(codes)))
+    assert (found.error, "ocrmypdf" in found.detail) == ("garbled", True)
 
 
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.9])

@@ -125,11 +125,13 @@ class Source(Settings):
         """The name under which a piece's documents are counted."""
         return self.name
 
-    def batches(self, piece: Piece, columns: Sequence[str], bad: list[Quarantined]) -> Iterator[pa.RecordBatch]:
-        """The piece's documents as record batches of bounded size; what cannot be read is added to `bad`."""
+    def batches(
+        self, pieces: Sequence[Piece], columns: Sequence[str], bad: list[Quarantined]
+    ) -> Iterator[pa.RecordBatch]:
+        """The pieces' documents as record batches of bounded size; what cannot be read is added to `bad`."""
         waiting: list[Document] = []
         chars = 0
-        for item in self.documents(piece):
+        for item in (item for piece in pieces for item in self.documents(piece)):
             if isinstance(item, Quarantined):
                 bad.append(item)
                 continue

@@ -58,8 +58,11 @@ class CorpusSource(Settings):
         """The source a file's documents come from."""
         return piece.name.rpartition("-")[0]
 
-    def batches(self, piece: Piece, columns: Sequence[str], bad: list[Quarantined]) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, pieces: Sequence[Piece], columns: Sequence[str], bad: list[Quarantined]
+    ) -> Iterator[pa.RecordBatch]:
         """The documents with all their columns."""
-        file = pq.ParquetFile(piece.path)
-        for group in range(file.num_row_groups):
-            yield from file.iter_batches(batch_size=BATCH_DOCUMENTS, row_groups=[group])
+        for piece in pieces:
+            file = pq.ParquetFile(piece.path)
+            for group in range(file.num_row_groups):
+                yield from file.iter_batches(batch_size=BATCH_DOCUMENTS, row_groups=[group])

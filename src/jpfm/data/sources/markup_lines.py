@@ -62,12 +62,12 @@ def prepare(html: str) -> str:
         html = html.replace(KEPT, "").replace(TAB, "")
     parts, position = [], 0
     if "<pre" in html or "<PRE" in html:
-        while (begin := _PRE.search(html, position)) and (end := _PRE_END.search(html, begin.end())):
-            parts.append(_flow(html[position : begin.start()]))
-            parts.append(
-                begin.group() + _preformatted(begin.group(), html[begin.end() : end.start()]) + "</pre><p></p>"
-            )
-            position = end.end()
+        while begin := _PRE.search(html, position):
+            end = _PRE_END.search(html, begin.end())
+            inside = html[begin.end() : end.start() if end else len(html)]
+            parts += [_flow(html[position : begin.start()]), begin.group(), _preformatted(begin.group(), inside)]
+            parts.append("</pre><p></p>")
+            position = end.end() if end else len(html)
     parts.append(_flow(html[position:]))
     return "".join(parts)
 

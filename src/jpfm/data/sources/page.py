@@ -80,8 +80,8 @@ def read_page(html: str, name: str, *, extractor: Extractor = "resiliparse", bas
         DataError: its tags would make a tree too large to build.
     """
     facts = read_facts(html, base)
-    main = page_text.main_part(html)
-    soup.check(main.encode(), name)
-    main = prepare(main)
-    text = page_text.main_text(main) if extractor == "resiliparse" else page_text.precise_text(main, name)
+    part = page_text.main_part(html) if extractor == "resiliparse" else html  # trafilatura finds its own
+    soup.check(part.encode(), name)
+    part = prepare(part)
+    text = page_text.main_text(part) if extractor == "resiliparse" else page_text.precise_text(part, name)
     return Page(text, facts)

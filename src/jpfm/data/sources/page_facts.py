@@ -19,7 +19,8 @@ from urllib.parse import urljoin
 _MAX_TAGS = 200  # looked at of one name
 _ATTRIBUTE = re.compile(r"""([A-Za-z][A-Za-z0-9:_-]*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 _TAG_END = re.compile(r"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""")
-_TITLE = re.compile(r"<title(?:\s[^>]*)?>([^<]*+(?:<(?!/title)[^<]*+)*+)</title", re.IGNORECASE)
+_TITLE = re.compile(r"<title(?=[\s>])[^>]*>", re.IGNORECASE)
+_TITLE_END = re.compile(r"</title", re.IGNORECASE)
 _NOT_MARKUP = (("<!--", "-->"), ("<script", "</script"), ("<style", "</style"), ("<template", "</template"))
 _CC = re.compile(
     r"(?:https?:)?//(?:www\.)?creativecommons\.org/(licen[sc]es|publicdomain)/([a-z+-]+)(?:/(\d\.\d))?(?:/([a-z]{2,4})\b)?",
@@ -73,10 +74,9 @@ def read_facts(html: str, base: str = "") -> Facts:
     named = tuple(dict.fromkeys(spdx(licence) for licence in licences))
     root = next(_tags(html, "html"), {})
     canonical = next((tag["href"] for tag in links if tag.get("rel", "").lower() == "canonical"), "")
-    title = _TITLE.search(html)
     dates = (_DATE.search(metas.get(key, "")) for key in _DATE_METAS)
     return Facts(
-        title=" ".join(entities.unescape(title.group(1)).split()) if title else metas.get("og:title", ""),
+        title=_title(html) or metas.get("og:title", ""),
         lang=root.get("lang") or root.get("xml:lang") or metas.get("content-language", "").partition(",")[0].strip(),
         licence=named[0] if len(named) == 1 else "",
         licences=licences,
@@ -160,6 +160,12 @@ def _tag(html: str, start: int, name_chars: int) -> dict[str, str] | None:
         key.lower(): entities.unescape(double or single or bare).strip()
         for key, double, single, bare in reversed(_ATTRIBUTE.findall(end.group()))
     }
+
+
+def _title(html: str) -> str:
+    begin = _TITLE.search(html)
+    end = _TITLE_END.search(html, begin.end()) if begin else None
+    return " ".join(entities.unescape(html[begin.end() : end.start()]).split()) if begin and end else ""
 
 
 def _metas(html: str) -> dict[str, str]:

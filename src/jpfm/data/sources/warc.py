@@ -47,7 +47,7 @@ class WarcSource(Source):
     index: bool = False
     """Whether the paths are lists of byte ranges (Parquet, CSV, TSV or JSONL) instead of WARC files."""
     base: str = place("https://data.commoncrawl.org/")
-    """With `index`: address or folder that the file names in the lists begin at; folders count from that of the list."""
+    """With `index`: address or folder that the file names in the lists begin at; a folder counts from the list's."""
     extractor: Extractor = "resiliparse"
     """resiliparse keeps all of the main part; trafilatura less of noise and text alike, at a tenth of the speed."""
     records: Literal["auto", "response", "conversion"] = "auto"

@@ -124,7 +124,7 @@ class _Workbook:
             cells = [text for cell in row if local(cell) == "c" and (text := self._value(cell).strip())]
             if not cells:
                 continue
-            here = _integer(attribute(row, "r"))
+            here = _integer(row.get("r") or "")
             if last and here > last + 1:
                 yield ""
             last = here or last + 1
@@ -143,7 +143,7 @@ class _Workbook:
             raise TooLarge(f"more than {MAX_CHARS} characters in the cells", hint="export it as CSV (format: csv)")
 
     def _value(self, cell: Any) -> str:
-        kind = attribute(cell, "t")
+        kind = cell.get("t")
         if kind == "inlineStr":
             inline = child(cell, "is")
             return _rich(inline) if inline is not None else ""
@@ -158,7 +158,7 @@ class _Workbook:
             return "TRUE" if text == "1" else "FALSE"
         if kind == "e":
             return ""  # #REF! and the like are no content
-        style = _integer(attribute(cell, "s"))
+        style = _integer(cell.get("s") or "")
         return self._number(text, self._formats[style] if style < len(self._formats) else "")
 
     def _number(self, text: str, form: str) -> str:

@@ -6,6 +6,7 @@ import pydantic
 
 from jpfm.data.steps.dedup import ExactDuplicates, FrequentLines, NearDuplicates
 from jpfm.data.steps.filters import JapaneseShare, Length, Mojibake, Repetitive, Symbols
+from jpfm.data.steps.language import Language, OnlyLanguage
 from jpfm.data.steps.mojibake import RepairMojibake
 from jpfm.data.steps.normalize import Normalize
 from jpfm.data.steps.pii import MaskPersonalData
@@ -13,6 +14,7 @@ from jpfm.data.steps.presets.fineweb2 import Fineweb2Jpn
 from jpfm.data.steps.presets.hojichar import HojicharDefault
 from jpfm.data.steps.presets.llm_jp import LlmJpV1
 from jpfm.data.steps.presets.swallow import SwallowV1
+from jpfm.data.steps.quality import Quality, QualityScore
 from jpfm.data.steps.signals import (
     BulletinBoard,
     Characters,
@@ -30,6 +32,6 @@ AnyStep = Annotated[
     BulletinBoard | Characters | Compression | Domains | ExactDuplicates | Fineweb2Jpn | FrequentLines
     | HojicharDefault | JapaneseShare | Length | Lines | LlmJpV1 | MaskPersonalData | Mojibake | NearDuplicates
     | Normalize | Nouns | RepairMojibake | Repeats | Repetition | Repetitive | Split | SwallowV1 | Symbols
-    | WordLists | Words | ZlibCompression,
+    | Language | OnlyLanguage | Quality | QualityScore | WordLists | Words | ZlibCompression,
     pydantic.Field(discriminator="step"),
 ]  # fmt: skip

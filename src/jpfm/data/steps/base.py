@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jpfm.core.artifact import Artifact
 from jpfm.core.config import Settings
 from jpfm.data.document import DROPPED, EDITS, drop_table
 
@@ -39,6 +40,15 @@ class Step(Settings):
     def name(self) -> str:
         """The word that stands in the recipe."""
         return str(self.step)
+
+    @property
+    def named_sources(self) -> tuple[str, ...]:
+        """Sources of the recipe that the step's settings name."""
+        return ()
+
+    def inputs(self) -> tuple[Artifact, ...]:
+        """Artifacts that the step reads besides the documents; they become parents of the corpus."""
+        return ()
 
     def run(self, batch: pa.RecordBatch) -> Changed:
         """Do the step on one batch. A corpus step has `apply` instead: it needs a decision first."""
@@ -124,6 +134,14 @@ class CorpusStep(Step):
             shards: the documents themselves, for steps that verify before they drop.
         """
         raise TypeError(f"{type(self).__name__} does not decide")
+
+    def keep(self, decision: pa.Table, corpus: Path, sources: Mapping[str, Artifact]) -> None:
+        """Leave in the corpus what is worth keeping of a decision, e.g. as an artifact in a folder of its own.
+
+        Args:
+            corpus: the corpus's folder.
+            sources: the artifacts of the recipe's sources, by name.
+        """
 
     def apply(self, batch: pa.RecordBatch, decision: pa.Table) -> Changed:
         """Drop the documents that the decision names: columns id, reason, value, threshold, detail."""

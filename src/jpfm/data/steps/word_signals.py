@@ -137,7 +137,7 @@ class Nouns(Signal):
         counts: dict[tuple[str, ...], int] = {}
         for start in range(0, len(text), self.chunk_chars):
             nodes = fugashi_tagger()(text[start : start + self.chunk_chars])
-            kinds = [node.feature.pos1 for node in nodes]
+            kinds = [node.feature_raw.partition(",")[0] for node in nodes]  # feature.pos1 parses all: 3 times slower
             nouns += kinds.count("名詞")
             words += len(kinds) - kinds.count("補助記号")
             surfaces = [node.surface for node in nodes]

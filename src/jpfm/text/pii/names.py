@@ -26,6 +26,9 @@ _WEAK = (
     rf"(?:ご?担当[者名様]{{0,2}}|(?:[一-龯]{{0,4}})(?:責任者|幹事|担任)|(?:{_OWNERS})"
     rf"|[作記報申申承起編投送発執著連]{{1}}[成録入告請込認案集稿信行筆者絡]者"
     r"|(?P<anyone>(?<![一-龯])(?!著者|作者|訳者|編者|筆者|翻訳者|監修者|原作者)[一-龯]{1,5}[者人]名?)|立会人|面談者"
+    r"|指導教員|教員|教諭|教授|当番|文責|係|顧問|監督|進行|報告|発表|作成|編集|撮影|承認|起案|照査|付添い?|引率|後任"
+    r"|前任|紹介|推薦"
+    r"|代表|会長|理事長?|監事|部長|課長|係長|主任|室長|所長|店長|校長|園長|院長|社長|専務|常務|取締役"
     r"|面接官|宛先|宛て先|宛名|宛|名前|記録|司会|書記|レビュアー|レビューアー?|出席者?|欠席者?|参加者?|講師|委員長?"
     r"|世話人|後見人|代理人|保証人|父|母|夫|妻|長男|長女"
     r"|窓口|問い?合わ?せ先|連絡先)"
@@ -33,7 +36,8 @@ _WEAK = (
 _MARK = r"[ 　*\"]*(?:[（(][^）)\n]{0,12}[）)])?[ 　*\"]*"
 _COLON = r"[:：=＝|｜】\]］>＞→][ 　\t|｜*「『\"]*"
 _LABEL = re.compile(
-    rf"(?:(?P<strong>{_STRONG})|(?P<weak>{_WEAK})){_MARK}(?:(?P<colon>{_COLON})|(?P<loose>[はがで・/／の,，] ?"
+    rf"(?:(?P<strong>{_STRONG})|(?P<weak>{_WEAK})){_MARK}(?:(?P<colon>{_COLON})"
+    rf"|(?P<loose>[はがで・/／の,，][ 　「『]?"
     rf"|[ 　\t]{{1,6}}|\n[ 　*]*))"
 )
 _LATIN_LABEL = re.compile(
@@ -41,6 +45,7 @@ _LATIN_LABEL = re.compile(
     r"|Contact(?: [Pp]erson)?)\.?\"? ?: ?\"?"
 )
 _STOP = re.compile(r"[\n\t、。，,;；:：|｜（）()「」『』【】\[\]<>＜＞\"'!?！？…※→/／=＝&＆]")
+_SPOKEN = re.compile(r"ご?担当|宛名|当番|文責|[受申]\w{1,2}者|責任者")
 _READINGS = ("カナ", "かな", "よみ", "よみがな", "読み", "読み仮名", "読みがな")
 _NOTE = re.compile(r"[^（）()\n]{0,16}[）)][、，,・/／&＆]")
 _FIELD = re.compile(r"[ 　]{2,}|[ 　](?=[一-龯ァ-ヶA-Za-z]{1,8}[:：])")
@@ -60,8 +65,9 @@ def names(window: Window) -> Iterator[Span]:
             continue
         if (label["anyone"] or label["strong"] in _READINGS) and not (label["colon"] or label["loose"].isspace()):
             continue
-        if label["weak"] == "名前" and label["loose"] and label["loose"][0] in "ので":
-            continue
+        spoken = label["loose"] and label["loose"][0] in "はがで・の"
+        if spoken and not (label["strong"] or _SPOKEN.match(label["weak"])):
+            continue  # 社長・岡崎, 父は松平: a biography
         strict = label["colon"] is None and not (label["strong"] and label["loose"].isspace())
         strong = label["strong"] is not None
         for start, end in _values(raw, label.end(), strong=strong, strict=strict):

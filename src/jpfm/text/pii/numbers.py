@@ -58,8 +58,10 @@ def _kind_of(window: Window, match: re.Match[str], form: str, digits: str) -> st
     text, before = match.group(), window.before(match.start(), 30)
     other = bool(_OTHER.search(before))
     if form == "corporate":
-        labelled = text.startswith("T") or re.search(
-            r"(?:法人番号|登録番号|インボイス|事業者番号)[^。\n]{0,20}$", before
+        labelled = (
+            text.startswith("T")
+            or re.match(r"[ :(]{1,2}法人番号", window.flat[match.end() :])
+            or re.search(r"(?:法人番号|登録番号|インボイス|事業者番号)[^。\n]{0,20}$", before)
         )
         return "corporate_number" if labelled and checks.corporate_number_is_valid(digits) else None
     if form == "card":
@@ -69,7 +71,7 @@ def _kind_of(window: Window, match: re.Match[str], form: str, digits: str) -> st
         return None if is_time and not _CARD.search(before) else "credit_card"
     if _LICENCE.search(before) or _LICENCE_AFTER.match(window.flat, match.end()):
         return "driver_licence" if checks.licence_number_is_plausible(digits) else None
-    if not checks.my_number_is_valid(digits) or len(set(digits)) == 1:
+    if not checks.my_number_is_valid(digits) or digits[:4] == digits[4:8] == digits[8:]:
         return None
     if _MINE.search(before):
         return "my_number"
@@ -79,11 +81,13 @@ def _kind_of(window: Window, match: re.Match[str], form: str, digits: str) -> st
     return None if other or not in_words or _TIME.fullmatch(digits) else "my_number"
 
 
-_KIND = r"(?:普通|当座|貯蓄|総合|(?<![一-龯])[普当])(?:預金|貯金)?(?:口座)?"
-_ACCOUNT = re.compile(
-    rf"(?:{_KIND}|口座)(?: ?[(/・] ?{_KIND} ?\)?)? ?\)?(?:口座)?(?:の?番号|No\.?|NO\.?"
-    rf"|№)? ?[:はが=|\]】→]{{0,2}}[ |\n*(「『]{{0,6}}"
-    rf"(?:{_KIND} ?\)?)?(?:の?番号)? ?[:|]? ?(?:No\.? ?)?(?P<number>\d{{6,8}})(?![\d円個人件名台回社年%,.-])"
+_KIND = r"(?:普通|当座|貯蓄|総合|(?<![一-龯])[普当])"
+_NUMBER = r"(?:の?番号|[Nn][Oo]\.?|NO\.?|№)"
+_GAP = r"[^\w。]{0,6}"
+_ACCOUNT = re.compile(  # a bare 普通 or 当座 is also a common word, so nothing but marks may follow it
+    rf"(?:口座{_NUMBER}?(?:\({_KIND}\))?{_GAP}(?:[はがの]{_GAP})?(?:{_KIND}{_GAP})?"
+    rf"|{_KIND}(?:(?:預金|貯金)?口座|預金|貯金){_GAP}(?:口座)?{_NUMBER}?{_GAP}(?:[はがの]{_GAP})?"
+    rf"|{_KIND}{_GAP}(?:口座)?{_NUMBER}?{_GAP})(?P<number>\d{{6,8}})(?![\dA-Za-z円個人件名台回社年歩%,.-])"
 )
 _POST = re.compile(
     r"(?:ゆうちょ|郵便局|郵便貯金|記号)[^\n。]{0,24}?(?:記号|番号)? ?[:は]? ?(?P<mark>[01]\d{4}(?:-\d)?) ?"

@@ -24,7 +24,8 @@ _ORGANISATION = re.compile(
     r"|費|料|金|額|数|番号|列|型|値|表|図|書|票|証|権)$"
 )
 _EMPTY = re.compile(
-    r"^(?:未定|不明|なし|無し|該当|必須|任意|記入|入力|省略|同|別紙|匿名|非公開|調整中|名前|氏名|漢字|全角|半角"
+    r"^(?:未定|不明|なし|無し|該当|必須|任意|記入|入力|省略|同|年齢|性別|住所|電話|職業|所属|印$|続柄|備考|役職|本籍"
+    r"|学年|血液型|別紙|匿名|非公開|調整中|名前|氏名|漢字|全角|半角"
     r"|文字列|本人|[〇○●◯×✕△□＊*_＿\-ー…・.．]+)"
 )
 _PART = re.compile(r"[^ 　・･]+")
@@ -34,6 +35,7 @@ _RELATION = re.compile(
     r"[（(](?:父|母|兄|弟|姉|妹|夫|妻|祖父|祖母|長男|次男|長女|次女|子|叔父|叔母|孫|友人|本人|同居)[）)]"
 )
 _LAST = frozenset("田川山野村木原島嶋井藤沢澤谷崎﨑橋岡尾宮林森河池浦坂倉塚辺邊津瀬堀")
+_NO_NAMES = frozenset(["なし", "あり", "のみ", "ほか", "など", "また", "こと", "もの", "ため", "よう"])
 _CLING = re.compile(r"(?:様|さん|殿|氏)$")
 _PARTICLE = re.compile(r"[でがをはにとのもへやかま]")
 _KATAKANA = re.compile(r"[ァ-ヶー]{2,10}(?:[ 　・＝=][ァ-ヶー]{1,10}){0,3}|[ｦ-ﾟ]{2,12}(?:[ 　･][ｦ-ﾟ]{1,12}){0,2}")
@@ -132,7 +134,10 @@ def _name_length(part: str, raw_after: str, *, strong: bool, strict: bool) -> tu
         if not _KANJI.match(word.text) and word.text != "ノ":
             sure = strong or surname or (kinds and kinds[0] in ("姓", "地名"))
             is_given = word.kind in ("姓", "名", "人名") or (
-                sure and word.pos in ("名詞", "形状詞", "副詞", "形容詞") and 2 <= len(word.text) <= 4
+                sure
+                and word.pos in ("名詞", "形状詞", "副詞", "形容詞")
+                and 2 <= len(word.text) <= 4
+                and word.text not in _NO_NAMES
             )
             if not (size and is_given):
                 break

@@ -28,15 +28,18 @@ _WORD = re.compile(
     r"|mobile|Cell"
     r"|[☎☏📞📱📠])[^。\n]{0,12}$"
 )
-_CODE = re.compile(
-    r"(?:品番|型番|型式|品目|商品|注文|伝票|追跡|問い?合わ?せ番号|問合せ?番号|管理|会員|社員|職員|顧客|受付|整理"
-    r"|予約|製造|登録|受注|発注"
-    r"|文書|図番|部品|物件|案件|事件|申請|請求書|見積|契約|ロット|LOT|Lot|シリアル|特許|特願|特開|実願|意匠|商標"
-    r"|ISBN|ISSN|JAN"
-    r"|コード|code|Code|CODE|SKU|ASIN|S/N|[Ii][Dd]|No|№|#|資料|口座|カード|免許|マイナンバー|個人番号)"
-    r"(?:番号|コード|No|ID)?[^。、\n\d]{0,8}$"
+_THING = (
+    r"品目|商品|注文|伝票|追跡|管理|会員|社員|職員|顧客|整理|製造|登録|受注|発注|文書|部品|物件|案件|事件|申請"
+    r"|請求書|見積|契約|資料"
 )
-_TOUCH = "0123456789.-/¥$#=&%_\\'@:"
+_CODE = re.compile(  # a number of something else; the words of _THING alone only before bare digits
+    rf"(?:品番|型番|型式|図番|ロット|LOT|Lot|シリアル|特許|特願|特開|実願|意匠|商標|ISBN|ISSN|JAN|コード|code|Code"
+    rf"|CODE|SKU"
+    rf"|ASIN|S/N|[Ii][Dd]|No|№|#|口座|カード|免許|マイナンバー|個人番号|(?:{_THING})(?:番号|コード|No"
+    rf"|ID))[^。、\n\d]{{0,8}}$"
+)
+_BARE_CODE = re.compile(rf"(?:{_THING})[^。、\n\d]{{0,8}}$")
+_TOUCH = "０１２３４５６７８９．－0123456789.-/¥$#=&%_\\'@:"
 
 
 def phones(window: Window) -> Iterator[Span]:
@@ -68,12 +71,13 @@ def phones(window: Window) -> Iterator[Span]:
 
 
 def _is_phone(window: Window, match: re.Match[str]) -> bool:
-    flat, (start, end), form = window.flat, match.span(), match.lastgroup
+    (start, end), form = match.span(), match.lastgroup
     digits = digits_of(match.group())
     labelled = bool(_WORD.search(window.before(start, 24)))
-    if not _may_stand(flat, start, end, labelled):
+    if not _may_stand(window, start, end, labelled):
         return False
-    if not labelled and _CODE.search(window.before(start, 24)):
+    other = _BARE_CODE if match.group().isdigit() else _CODE
+    if not labelled and (other.search(window.before(start, 24)) or _CODE.search(window.before(start, 24))):
         return False
     if form == "abroad":
         national = re.sub(r"^(?:0081|81)0?", "", digits)
@@ -98,8 +102,9 @@ def _is_area(code: str, digits: str) -> bool:
     return code[2:3] != "0" or len(code) >= 4
 
 
-def _may_stand(flat: str, start: int, end: int, labelled: bool) -> bool:
-    before = flat[start - 1] if start else " "
+def _may_stand(window: Window, start: int, end: int, labelled: bool) -> bool:
+    flat = window.flat
+    before = window.raw[start - 1] if start else " "  # full-width ＝ and ／ are punctuation, ASCII ones join code
     after = flat[end : end + 2] + "  "
     if after[0].isascii() and after[0].isalnum():
         return False
@@ -107,7 +112,7 @@ def _may_stand(flat: str, start: int, end: int, labelled: bool) -> bool:
         return False
     if after[0] == " " and after[1].isdigit() and flat[start] != "0":
         return False
-    if before.isascii() and before.isalpha():
+    if re.match(r"[A-Za-zＡ-Ｚａ-ｚ]", before):
         return labelled
     if before == ":":
         return labelled or not re.search(r"[\d)]:$", flat[:start])

@@ -144,5 +144,6 @@ def is_label(data, position, end, wide, spaced):  # type: ignore[no-untyped-def]
             or plain == 0x3E
             or point == 0x3067
             or point == 0x306E
+            or point == 0x30FB
         )
     return False

@@ -86,8 +86,4 @@ DIFFERENCES = (
         " Put a language step before it.",
         "我们在这里讨论语言识别的问题。", "dropped by the language filter before", "judged by the other rules alone",
     ),
-    Difference(
-        "The text IS_ALPHA is analysed like any other. datatrove's analyser fails on it and leaves it out.",
-        "定数IS_ALPHAの値を返す。", "words without IS_ALPHA", "words of the text as it is",
-    ),
 )  # fmt: skip
