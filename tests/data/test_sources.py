@@ -33,54 +33,6 @@ def _bad(found: list[Document | Quarantined], error: str) -> Quarantined:
     return one
 
 
-# --- HTML -----------------------------------------------------------------------------------------------------------
-
-RUBY = {
-    "<ruby>山毛欅<rp>(</rp><rt>ぶな</rt><rp>)</rp></ruby>の森": "山毛欅の森",
-    "<ruby>東<rt>とう<rt>きょう</ruby>の森": "東の森",
-    "<ruby><rb>東<rb>京<rt>とう<rt>きょう</ruby>の森": "東京の森",
-    "<RUBY lang='ja'><RB>東京</RB><RP>（</RP><RT class=x>とうきょう</RT><RP>）</RP></RUBY>の森": "東京の森",
-    "<ruby>旧金山<rt>jiùjīnshān</rt><rtc><rt>San Francisco</rt></rtc></ruby>の森": "旧金山の森",
-    "<ruby>漢<rt>かん</rt>字<rt>じ</rt></ruby>の森": "漢字の森",
-}
-
-
-@pytest.mark.parametrize(("markup", "plain"), RUBY.items())
-def test_ruby_keeps_the_word_and_drops_the_reading(read_file: Read, markup: str, plain: str) -> None:
-    page = f"<html><body><main><p>{markup}を歩いた。</p></main></body></html>"
-    assert _document(read_file("html", "a.html", page.encode())).text.strip() == f"{plain}を歩いた。"
-
-
-def test_a_page_gives_main_text_title_licence_and_address(read_file: Read) -> None:
-    page = """<!DOCTYPE html><html lang="ja"><head><meta charset="Shift_JIS"><title> ごみの日 | 市 </title>
-<link rel="license" href="https://creativecommons.org/licenses/by/4.0/deed.ja">
-<link rel="canonical" href="https://city.example/gomi.html"></head>
-<body><nav><ul><li><a href="/">めにゅー</a></li></ul></nav>
-<main><article><h1>ごみの日①</h1><p>㈱髙橋商店の前に、朝八時までに出してください。燃えるごみは火曜と金曜です。</p></article></main>
-<footer>著作権表示のある帯</footer><script>alert('動く')</script></body></html>"""
-    found = _document(read_file("html", "gomi.html", page.encode("cp932")))
-    assert "㈱髙橋商店の前に" in found.text
-    for gone in ("めにゅー", "帯", "alert", "<p>"):
-        assert gone not in found.text
-    assert (found.title, found.encoding, found.url) == ("ごみの日 | 市", "cp932", "https://city.example/gomi.html")
-    assert found.licence == "https://creativecommons.org/licenses/by/4.0/deed.ja"
-    assert found.meta == {"lang": "ja"}
-
-
-@pytest.mark.parametrize("page", [b"", b"<", b"\x00\x00", b"<html><p>&#xD800;&#0;&#x110000;</p>", b"<p>" * 3000])
-def test_odd_pages_are_read_without_harm(read_file: Read, page: bytes) -> None:
-    found = _document(read_file("html", "a.html", page))
-    (found.text + found.title).encode()
-
-
-@pytest.mark.parametrize("name", ["gomi.html", "fault_near.html", "recipe_purin.html"])
-def test_pages_of_the_sample_lose_navigation_and_keep_the_article(read_file: Read, sample: Path, name: str) -> None:
-    found = _document(read_file("html", name, (sample / "html" / name).read_bytes()))
-    assert len(found.text) > 300
-    assert "本文へ移動" not in found.text
-    assert "{box-sizing" not in found.text
-
-
 # --- Markdown -------------------------------------------------------------------------------------------------------
 
 MARKDOWN = {

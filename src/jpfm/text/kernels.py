@@ -6,6 +6,7 @@
 Every kernel reads the column's own buffers (no copy) and decodes UTF-8 itself. All are compiled once and cached.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import numba
@@ -106,24 +107,61 @@ def _class_of(point):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _count(offsets, data, out):  # type: ignore[no-untyped-def]
+def _kinds():  # type: ignore[no-untyped-def]
+    """The class of each code point; 128 is added where the character stands for mojibake. Shape (0x110000,)."""
+    kinds = np.zeros(0x110000, dtype=np.uint8)
+    for point in range(len(kinds)):
+        kinds[point] = _class_of(point)
+        # UTF-8 read as CP932 (縺 繧 繝 譁 蜷, half-width kana), as Latin-1 (ã â æ, C1), and U+FFFD
+        if (
+            point == 0xFFFD or point == 0x7E3A or point == 0x7E67 or point == 0x7E5D or point == 0x8B41  # noqa: PLR1714
+            or point == 0x8737 or 0xFF61 <= point <= 0xFF9F
+            or point == 0xE3 or point == 0xE2 or point == 0xE6 or 0x80 <= point < 0xA0
+        ):  # fmt: skip
+            kinds[point] += 128
+    return kinds
+
+
+@functools.cache
+def _kind_table() -> Bytes:
+    return np.asarray(_kinds(), dtype=np.uint8)
+
+
+@_jit
+def _count(offsets, data, kinds, out):  # type: ignore[no-untyped-def]
+    counts = np.zeros(256, dtype=np.uint32)
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)  # unsigned: no check for < 0
     for row in range(out.shape[0]):
-        position, end = offsets[row], offsets[row + 1]
+        position, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
         if end > position:
             out[row, LINES] = 1
+        counts[:] = 0
         while position < end:
-            point, position = _next_point(data, position)
-            out[row, CHARS] += 1
-            out[row, _class_of(point)] += 1
-            if point == 0x0A:
-                out[row, LINES] += 1
-            # UTF-8 read as CP932 (縺 繧 繝 譁 蜷, half-width kana), as Latin-1 (ã â æ, C1), and U+FFFD
-            elif (
-                point == 0xFFFD or point == 0x7E3A or point == 0x7E67 or point == 0x7E5D or point == 0x8B41  # noqa: PLR1714
-                or point == 0x8737 or 0xFF61 <= point <= 0xFF9F
-                or point == 0xE3 or point == 0xE2 or point == 0xE6 or 0x80 <= point < 0xA0
-            ):  # fmt: skip
-                out[row, MOJIBAKE] += 1
+            point = np.uint32(data[position])
+            if point < 0x80:
+                out[row, LINES] += point == 0x0A
+                position += one
+            elif point < 0xE0:
+                point = ((point & np.uint32(0x1F)) << np.uint32(6)) | np.uint32(data[position + one] & 0x3F)
+                position += two
+            elif point < 0xF0:
+                point = (
+                    ((point & np.uint32(0x0F)) << np.uint32(12)) | (np.uint32(data[position + one] & 0x3F) << np.uint32(6))
+                    | np.uint32(data[position + two] & 0x3F)
+                )  # fmt: skip
+                position += three
+            else:
+                point = (
+                    ((point & np.uint32(0x07)) << np.uint32(18)) | (np.uint32(data[position + one] & 0x3F) << np.uint32(12))
+                    | (np.uint32(data[position + two] & 0x3F) << np.uint32(6)) | np.uint32(data[position + three] & 0x3F)
+                )  # fmt: skip
+                position += four
+            counts[kinds[point]] += np.uint32(1)
+        for kind in range(256):
+            if counts[kind]:
+                out[row, CHARS] += counts[kind]
+                out[row, kind & 127] += counts[kind]
+                out[row, MOJIBAKE] += counts[kind] if kind >= 128 else 0
 
 
 def count_characters(column: pa.Array) -> npt.NDArray[np.int64]:
@@ -137,7 +175,7 @@ def count_characters(column: pa.Array) -> npt.NDArray[np.int64]:
     """
     view = buffers(column)
     out = np.zeros((len(column), NUM_CLASSES), dtype=np.int64)
-    _count(view.offsets, view.data, out)
+    _count(view.offsets, view.data, _kind_table(), out)
     return out
 
 

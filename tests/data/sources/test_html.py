@@ -92,10 +92,11 @@ LAYOUT = {
     "<table><tr><td><p>甲</p><td>乙<br>丙<td><div>丁</div><div>戊</div></table>": "甲\t乙 丙\t丁 戊",
     "<TABLE><TR><TD><P>甲</P></TD><TD>乙<BR>丙</TD></TR></TABLE>": "甲\t乙 丙",
     "<table><tr><td>消し\nゴム<td>筆</table><p>後</p>": "消しゴム\t筆\n\n後",
-    "<p>前</p><table><tr><td>" + "<p>長い段落。</p>" * 2 + "<p>" + "字" * 400 + "</p></table>": "前\n\n長い段落。\n\n長い段落。\n\n" + "字" * 400,
+    "<table><tr><td><p>長い段落。</p><p>" + "字" * 400 + "</p></table>": "長い段落。\n\n" + "字" * 400,
     # what <pre> holds
     "<pre>一\n  二\n\n\n\n三\t\t四</pre><p>後": "一\n  二\n\n\n\n三\t\t四\n\n後",
-    "<pre><code class='language-python'>def f():\n    return 1\n\n\nx\n</code></pre>": "```python\ndef f():\n    return 1\n\n\nx\n```",
+    "<pre><code class='language-python'>def f():\n    return 1\n\n\nx\n</code></pre>":
+    "```python\ndef f():\n    return 1\n\n\nx\n```",
     "<pre class=lang-sh><code>echo ```</code></pre>": "````sh\necho ```\n````",
     "<p>前</p><pre>日本\n語": "前\n\n日本\n語",
     # references
@@ -200,11 +201,13 @@ LICENCES = {
     '<link rel=license href="http://creativecommons.org/licenses/by-sa/3.0/">': "CC-BY-SA-3.0",
     '<a rel="license noopener" href="https://creativecommons.org/publicdomain/zero/1.0/deed.ja">CC0</a>': "CC0-1.0",
     '<p>この作品は<a href="https://creativecommons.org/licenses/by-nc/4.0/">表示-非営利</a>で提供</p>': "CC-BY-NC-4.0",
-    '<meta name="DCTERMS.license" content="https://creativecommons.org/licenses/by/2.1/jp/">': "LicenseRef-CC-BY-2.1-JP",
+    '<meta name="DCTERMS.license" content="http://creativecommons.org/licenses/by/2.1/jp/">': "LicenseRef-CC-BY-2.1-JP",
     '<meta name="dcterms.rights" content="Copyright 市役所">': "",
     '<link rel="license" href="/terms">': "https://example.jp/terms",
-    '<a href="https://creativecommons.org/licenses/by/4.0/">写真</a><a href="https://creativecommons.org/licenses/by-nc/4.0/">本文</a>': "",
-    '<a href="https://creativecommons.org/licenses/by/4.0/deed.ja">一</a><a href="http://creativecommons.org/licenses/by/4.0/">二</a>': "CC-BY-4.0",
+    '<a href="https://creativecommons.org/licenses/by/4.0/">写真</a>'
+    '<a href="https://creativecommons.org/licenses/by-nc/4.0/">本文</a>': "",
+    '<a href="https://creativecommons.org/licenses/by/4.0/deed.ja">一</a>'
+    '<a href="http://creativecommons.org/licenses/by/4.0/">二</a>': "CC-BY-4.0",
     '<!-- <a rel=license href="https://creativecommons.org/licenses/by/4.0/"> -->': "",
     '<script>var a = "<a rel=license href=https://creativecommons.org/licenses/by/4.0/>"</script>': "",
     '<a href="https://creativecommons.org/about/">CC</a>': "",

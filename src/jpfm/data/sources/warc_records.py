@@ -136,8 +136,10 @@ def records(stream: IO[bytes], limit: int = LIMIT) -> Iterator[Raw]:
             raise _Damage(error.message) from error
 
     window = _Window(read)
-    window.fill(2)
-    if not window.held.startswith(b"\x1f\x8b"):
+    window.fill(_READ)
+    if window.held.lstrip(b"\r\n").startswith(b"WARC/") or not (
+        window.held[:2] == b"\x1f\x8b" or _GZIP.search(window.held)
+    ):
         yield from _plain(window, "", limit)
         return
     while window.fill(1):
@@ -208,10 +210,10 @@ def _plain(window: _Window, member: str, limit: int) -> Iterator[Raw]:
 
 
 def _goes_on(window: _Window, size: int) -> bool:
-    """Whether something else than line ends and the next record follows."""
+    """Whether the record ends neither in its blank line, nor at the next record, nor with the file."""
     window.fill(size + 16)
-    behind = bytes(window.held[size : size + 16]).lstrip(b"\r\n")[:5]
-    return not b"WARC/".startswith(behind)
+    behind = bytes(window.held[size : size + 16])
+    return not (behind.startswith(b"\r\n\r\n") or b"WARC/".startswith(behind.lstrip(b"\r\n")[:5]))
 
 
 def _to_next_record(window: _Window, first: int) -> bool:
