@@ -1,6 +1,6 @@
 """Peak memory of a worker on one very large file: a 5 GB file streams in less than 1.5 GB.
 
-    python benchmarks/data/memory.py FOLDER SCRATCH [GIGABYTES]
+    python -m benchmarks.data.memory FOLDER SCRATCH [GIGABYTES]
 
 FOLDER is the shared data, SCRATCH an empty folder with room for twice the size. Each file is built by one process with
 one worker over the steps [normalize, characters, length]; its peak resident memory is what the kernel counted.
@@ -20,7 +20,7 @@ import zstandard
 
 from jpfm.data.build import build
 from jpfm.data.recipe import Recipe
-from report import environment, heading, mixed_texts, write
+from benchmarks.data.report import environment, heading, mixed_texts, write
 
 
 def jsonl(texts: list[str]) -> Iterator[bytes]:

@@ -111,6 +111,7 @@ def ours(items: Sequence[Item]) -> dict[str, dict[str, float]]:
             "precision_overlap": count["right"] / max(1, count["given"]),
         }
         for kind, count in counts.items()
+        if count["wanted"]
     }
 
 

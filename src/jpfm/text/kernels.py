@@ -49,8 +49,29 @@ def buffers(column: pa.Array) -> TextBuffers:
 
 
 @_jit
+def next_point(data, position):  # type: ignore[no-untyped-def]
+    """Decode one code point of valid UTF-8: (code point, next position), both unsigned.
+
+    The position is unsigned 64-bit: Numba then leaves out the check for negative indices, which doubles the speed.
+    """
+    lead = np.uint32(data[position])
+    if lead < 0x80:
+        return lead, position + np.uint64(1)
+    second = np.uint32(data[position + np.uint64(1)] & 0x3F)
+    if lead < 0xE0:
+        return ((lead & np.uint32(0x1F)) << np.uint32(6)) | second, position + np.uint64(2)
+    third = np.uint32(data[position + np.uint64(2)] & 0x3F)
+    if lead < 0xF0:
+        point = ((lead & np.uint32(0x0F)) << np.uint32(12)) | (second << np.uint32(6)) | third
+        return point, position + np.uint64(3)
+    fourth = np.uint32(data[position + np.uint64(3)] & 0x3F)
+    point = ((lead & np.uint32(0x07)) << np.uint32(18)) | (second << np.uint32(12)) | (third << np.uint32(6)) | fourth
+    return point, position + np.uint64(4)
+
+
+@_jit
 def _next_point(data, position):  # type: ignore[no-untyped-def]
-    """Decode one code point of valid UTF-8: (code point, next position)."""
+    """As `next_point`, for signed positions: half as fast."""
     lead = data[position]
     if lead < 0x80:
         return np.uint32(lead), position + 1
@@ -130,33 +151,14 @@ def _kind_table() -> Bytes:
 @_jit
 def _count(offsets, data, kinds, out):  # type: ignore[no-untyped-def]
     counts = np.zeros(256, dtype=np.uint32)
-    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)  # unsigned: no check for < 0
     for row in range(out.shape[0]):
         position, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
-        if end > position:
-            out[row, LINES] = 1
+        out[row, LINES] = end > position
         counts[:] = 0
         while position < end:
-            point = np.uint32(data[position])
-            if point < 0x80:
-                out[row, LINES] += point == 0x0A
-                position += one
-            elif point < 0xE0:
-                point = ((point & np.uint32(0x1F)) << np.uint32(6)) | np.uint32(data[position + one] & 0x3F)
-                position += two
-            elif point < 0xF0:
-                point = (
-                    ((point & np.uint32(0x0F)) << np.uint32(12)) | (np.uint32(data[position + one] & 0x3F) << np.uint32(6))
-                    | np.uint32(data[position + two] & 0x3F)
-                )  # fmt: skip
-                position += three
-            else:
-                point = (
-                    ((point & np.uint32(0x07)) << np.uint32(18)) | (np.uint32(data[position + one] & 0x3F) << np.uint32(12))
-                    | (np.uint32(data[position + two] & 0x3F) << np.uint32(6)) | np.uint32(data[position + three] & 0x3F)
-                )  # fmt: skip
-                position += four
+            point, position = next_point(data, position)
             counts[kinds[point]] += np.uint32(1)
+            out[row, LINES] += point == 0x0A
         for kind in range(256):
             if counts[kind]:
                 out[row, CHARS] += counts[kind]
@@ -211,9 +213,9 @@ def hash_rows(column: pa.Array, *, seed: int = 0) -> U64:
 def _ngram_hashes(data, start, end, size, out):  # type: ignore[no-untyped-def]
     """Hash every character n-gram of data[start:end] without white space into out; returns how many."""
     window = np.zeros(size, dtype=np.uint64)
-    filled, count, position = 0, 0, start
-    while position < end:
-        point, position = _next_point(data, position)
+    filled, count, position = 0, 0, np.uint64(start)
+    while position < np.uint64(end):
+        point, position = next_point(data, position)
         if point == 0x20 or point == 0x3000 or 0x09 <= point <= 0x0D:  # noqa: PLR1714
             continue
         window[filled % size] = np.uint64(point)

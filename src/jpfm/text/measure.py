@@ -26,7 +26,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from jpfm.text.character_sets import SETS, partition
-from jpfm.text.kernels import buffers
+from jpfm.text.kernels import buffers, next_point
 
 FIELDS = (
     "chars", "lines", "filled_lines", "short_lines", "list_lines", "ellipsis_lines", "longest_run",
@@ -207,23 +207,7 @@ def _measure(offsets, data, class_of, actions, spaces, kana, histogram, out):  #
             action = _u8(LINE_END)
             following = position + _u64(1)
             if position < stop:
-                point = _u32(data[position])
-                if point >= 0x80:
-                    second = _u32(data[following] & 0x3F)
-                    if point < 0xE0:
-                        point = ((point & _u32(0x1F)) << _u32(6)) | second
-                        following = position + _u64(2)
-                    else:
-                        third = _u32(data[position + _u64(2)] & 0x3F)
-                        if point < 0xF0:
-                            point = ((point & _u32(0x0F)) << _u32(12)) | (second << _u32(6)) | third
-                            following = position + _u64(3)
-                        else:
-                            point = (
-                                ((point & _u32(0x07)) << _u32(18)) | (second << _u32(12)) | (third << _u32(6))
-                                | _u32(data[position + _u64(3)] & 0x3F)
-                            )  # fmt: skip
-                            following = position + _u64(4)
+                point, following = next_point(data, position)
                 kind = _u64(class_of[point])
                 counts[kind] += _u32(1)
                 action = actions[kind]

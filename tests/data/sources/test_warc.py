@@ -262,6 +262,8 @@ def test_digests(read: Read) -> None:
     (found,) = read(truncated)
     assert isinstance(found, Document)
     assert found.meta["truncated"] == "length"
+    cut = record("<p>本文です</p><p>途".encode("cp932")[:-1], WARC_Truncated="length")
+    assert texts(read(cut)) == ["本文です"]
     for payload, headers in ENCODINGS.values():  # crawlers disagree about what they digest
         assert texts(read(record(payload, *headers, WARC_Payload_Digest=sha1(plain("本文です"))))) == ["本文です"]
 

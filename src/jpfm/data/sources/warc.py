@@ -123,7 +123,8 @@ class WarcSource(Source):
                 identity, decoded.text, url=answer.url, date=answer.date, encoding=decoded.encoding,
                 confidence=decoded.confidence, meta={key: value for key, value in meta.items() if value},
             )  # fmt: skip
-        decoded = decode(answer.body, charset(answer.body, answer.charset))
+        body = answer.body[: answer.body.rfind(b"<")] if answer.truncated else answer.body  # cut inside a character
+        decoded = decode(body, charset(body, answer.charset))
         page = read_page(decoded.text, identity, extractor=self.extractor, base=answer.url)
         if self.opt_out == "drop" and (reason := opt_out(page.facts.robots, tdm=page.facts.tdm)):
             return Quarantined(identity, "opt_out", f"the page says {reason}")
