@@ -367,8 +367,10 @@ def birth_date(draw: random.Random, frame: str) -> str:
     ]  # fmt: skip
     if "生（満" in frame:
         return draw.choice(forms[:1] + forms[4:6] + forms[7:8])
-    if "西暦" in frame:
+    if "（西暦）" in frame:
         return draw.choice(forms[:4])
+    if "<西暦>" in frame:
+        return "西暦" + draw.choice(forms[:4])
     if frame.startswith("Date"):
         month_name = [
             "Jan",
@@ -405,6 +407,7 @@ _WORDS = {
         "<bank>": ["見本", "みなと", "第四"], "<branch>": ["本町", "駅前"],
     "<three>": ["123", "801"], "<host>": ["a.example.jp", "mail.example.com", "s3.example.org"], "<dept>": ["営業部",
         "総務課", "カスタマーサポート"],
+    "<西暦>": [""],  # part of the value
     "<season>": ["新緑", "初秋"], "<age>": ["34", "70"],
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from jpfm.text import measure as module
 from jpfm.text.character_sets import POINTS, SETS, partition
 from jpfm.text.measure import FIELDS, measure
 
@@ -122,6 +123,14 @@ def test_any_unicode_text(rows: list[str]) -> None:
 def test_many_documents_share_the_tables() -> None:
     texts = [f"{n % 7}番の文です。同じ文。\n同じ行です。\n" * (n % 5 + 1) for n in range(400)]
     _check(texts)
+
+
+def test_of_very_many_lines_repeated_ones_are_looked_for_among_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_LINES", 3)
+    found = measure(_column(["あ。\nい。\nあ。\nあ。\nあ。", "う。\nう。"]))
+    assert found["lines"].tolist() == [5, 2]
+    assert found["sentence_chars"].tolist() == [10, 4]
+    assert found["repeated_sentences"].tolist() == found["repeated_paragraphs"].tolist() == [1, 1]
 
 
 def test_the_classes_partition_all_code_points() -> None:

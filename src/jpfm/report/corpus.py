@@ -2,8 +2,8 @@
 
     write_page(open_artifact(Path("out/corpus"), "corpus"), Path("corpus.html"), samples=8)
 
-Samples are chosen by a hash of the document's id, so the same corpus gives the same page and nobody picks the pretty
-ones. Masks are marked in the text. Everything shown is untrusted and goes through escaping and `visible`.
+Samples are chosen by a hash of the document's id and row, so the same corpus gives the same page and nobody picks the
+pretty ones. Masks are marked in the text. Everything shown is untrusted and goes through escaping and `visible`.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from jpfm.report.scores import Words
 KEPT_CHARS = 1200
 DROPPED_CHARS = 600
 WINDOW_CHARS = 60
+WINDOWS = 4
 MOVES_TEXT = {"normalize", "repair_mojibake", "frequent_lines", "mask_personal_data"}
 """Steps after which places noted before no longer hold."""
 _FACTS = ("licence", "url", "lang", "date", "encoding")
@@ -81,7 +82,7 @@ def write_page(corpus: Artifact, out: Path, *, samples: int = 8) -> None:
         "masks_moved": not _places_hold(steps),
         "dropped": list(_dropped(corpus, samples)),
         "quarantined": list(_quarantined(corpus, samples)),
-        "changes": list(_changes(corpus, samples * 4)),
+        "changes": list(_changes(corpus, samples)),
     }
     write_text(out, environment().get_template("corpus.html").render(**page))
 
@@ -104,8 +105,8 @@ def _pick(files: Sequence[Path], where: pl.Expr, number: int) -> list[dict[str, 
     """Rows of several files that meet a condition: the `number` of them whose ids hash lowest."""
     found: list[tuple[bytes, Path, int]] = []
     for file in files:
-        ids = pl.read_parquet(file, columns=None).with_row_index("_row").filter(where).select("_row", "id")
-        found += [(_rank(identity), file, row) for row, identity in ids.iter_rows()]
+        ids = pl.scan_parquet(file).with_row_index("_row").filter(where).select("_row", "id").collect()
+        found += [(_rank(f"{identity} {row}"), file, row) for row, identity in ids.iter_rows()]
         found = sorted(found)[:number]
     rows = []
     for _, file, row in found:
@@ -152,12 +153,23 @@ def _masked(corpus: Artifact, number: int) -> Iterator[Sample]:
     for row in _pick(files, pl.col("pii_count") > 0, number):
         text, parts = row["text"], []
         spans = [(span["start"], span["length"], span["class"]) for span in row["pii_spans"]]
-        for start, length, kind in spans[:6]:
-            begin, end = max(0, start - WINDOW_CHARS), min(len(text), start + length + WINDOW_CHARS)
+        for begin, end in _windows(spans, len(text))[:WINDOWS]:
             window = re.sub(r"\s", " ", text[begin:end])
-            parts += [Part("… ", ""), *_parts(window, [(start, length, kind)], begin), Part(" …\n", "")]
+            parts += [Part("… ", ""), *_parts(window, spans, begin), Part(" …\n", "")]
         facts = (("pii_count", f"{row['pii_count']:,}"),)
         yield Sample(row["id"], row["title"], facts, (), tuple(parts), 0)
+
+
+def _windows(spans: Sequence[tuple[int, int, str]], length: int) -> list[tuple[int, int]]:
+    """Stretches of text around the spans; those that touch are one."""
+    found: list[tuple[int, int]] = []
+    for start, size, _ in sorted(spans):
+        begin, end = max(0, start - WINDOW_CHARS), min(length, start + size + WINDOW_CHARS)
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((begin, end))
+    return found
 
 
 def _dropped(corpus: Artifact, number: int) -> Iterator[Reason]:
@@ -188,5 +200,10 @@ def _quarantined(corpus: Artifact, number: int) -> Iterator[Reason]:
 
 
 def _changes(corpus: Artifact, number: int) -> Iterator[Change]:
-    for row in _pick(_files(corpus, "dropped/originals"), pl.col("before").is_not_null(), number):
-        yield Change(row["id"], f"{row['step']}:{row['kind']}", row["before"], row["after"] or "")
+    """Some of each kind, so that the frequent ones do not hide the rare."""
+    files = _files(corpus, "dropped/originals")
+    kinds = sorted({pair for file in files for pair in pl.read_parquet(file).select("step", "kind").unique().rows()})
+    for step, kind in kinds:
+        chosen = (pl.col("step") == step) & (pl.col("kind") == kind) & pl.col("before").is_not_null()
+        for row in _pick(files, chosen, number):
+            yield Change(row["id"], f"{step}:{kind}", row["before"], row["after"] or "")

@@ -39,6 +39,8 @@ FIELDS = (
     REPEATED_PARAGRAPHS, REPEATED_PARAGRAPH_CHARS,
 ) = range(len(FIELDS))  # fmt: skip
 SHORT_LINE_CHARS = 10
+MOST_LINES = 1 << 22
+"""Of a document with more lines or sentences, repeated ones are looked for among so many: memory stays bounded."""
 PLAIN, MARKUP_START, SENTENCE_END, LINE_END = range(4)
 
 _jit: Any = numba.njit(cache=True, nogil=True)
@@ -181,8 +183,8 @@ def _markup(data, position, end):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _measure(offsets, data, class_of, actions, spaces, kana, histogram, out):  # type: ignore[no-untyped-def]
-    most = _most_ends(offsets, data)
+def _measure(offsets, data, most, class_of, actions, spaces, kana, histogram, out):  # type: ignore[no-untyped-def]
+    most = min(most, _most_ends(offsets, data))
     bits = 4
     while (1 << bits) < 2 * most:
         bits += 1
@@ -198,6 +200,7 @@ def _measure(offsets, data, class_of, actions, spaces, kana, histogram, out):  #
         line_start, markup_end = start, start
         sentence_start = line_index = _u64(0)
         sentences, paragraphs, paragraph_chars = 0, 0, np.int64(0)
+        sentence_chars, longest_sentence = np.int64(0), np.int64(0)
         run_start, longest_run, before = _u64(0), _u64(end > start), _u32(0x0A)
         kana_at = np.int64(-1)
         state, paragraph = _START, _START
@@ -234,16 +237,20 @@ def _measure(offsets, data, class_of, actions, spaces, kana, histogram, out):  #
                         state = (state ^ _u64(point)) * _MULTIPLIER
                     else:
                         found[ELLIPSIS_SENTENCES] += _trails_off(data, line_start, np.int64(position), class_of, spaces)
-                    sentence_hashes[sentences] = _finish(state, length)
-                    sentence_lengths[sentences] = length
-                    paragraph = (paragraph ^ sentence_hashes[sentences]) * _MULTIPLIER
+                    state = _finish(state, length)
+                    if sentences < most:
+                        sentence_hashes[sentences], sentence_lengths[sentences] = state, length
+                    paragraph = (paragraph ^ state) * _MULTIPLIER
                     paragraph_chars += length
                     sentences += 1
+                    sentence_chars += length
+                    longest_sentence = max(longest_sentence, length)
                 state = _START
                 sentence_start = index + _u64(1)
                 if action == LINE_END:
-                    paragraph_hashes[paragraphs] = _finish(paragraph, paragraph_chars)
-                    paragraph_lengths[paragraphs] = paragraph_chars
+                    if paragraphs < most:
+                        paragraph_hashes[paragraphs] = _finish(paragraph, paragraph_chars)
+                        paragraph_lengths[paragraphs] = paragraph_chars
                     paragraphs += 1
                     here = np.int64(position)
                     filled, listed = _line_start(data, line_start, here)
@@ -263,17 +270,14 @@ def _measure(offsets, data, class_of, actions, spaces, kana, histogram, out):  #
         found[LINES] = paragraphs
         found[LONGEST_RUN] = longest_run
         found[CHARS_BEFORE_KANA] = kana_at if kana_at >= 0 else np.int64(index)
-        found[SENTENCES] = sentences
+        found[SENTENCES], found[SENTENCE_CHARS], found[LONGEST_SENTENCE] = sentences, sentence_chars, longest_sentence
         for k in range(histogram.shape[1]):
             histogram[row, k] = counts[k]
-        for k in range(sentences):
-            found[SENTENCE_CHARS] += sentence_lengths[k]
-            found[LONGEST_SENTENCE] = max(found[LONGEST_SENTENCE], sentence_lengths[k])
         found[REPEATED_SENTENCES], found[REPEATED_SENTENCE_CHARS] = _repeated(
-            sentence_hashes, sentence_lengths, sentences, table
+            sentence_hashes, sentence_lengths, min(sentences, most), table
         )
         found[REPEATED_PARAGRAPHS], found[REPEATED_PARAGRAPH_CHARS] = _repeated(
-            paragraph_hashes, paragraph_lengths, paragraphs, table
+            paragraph_hashes, paragraph_lengths, min(paragraphs, most), table
         )
 
 
@@ -312,6 +316,6 @@ def measure(column: pa.Array) -> dict[str, npt.NDArray[np.int64]]:
     parts = partition()
     histogram = np.zeros((len(column), len(parts.members)), dtype=np.int64)
     out = np.zeros((len(column), len(FIELDS)), dtype=np.int64)
-    _measure(view.offsets, view.data, parts.class_of, *_roles(), histogram, out)
+    _measure(view.offsets, view.data, MOST_LINES, parts.class_of, *_roles(), histogram, out)
     sums = histogram @ parts.members
     return dict(zip(FIELDS, out.T, strict=True)) | dict(zip(SETS, sums.T, strict=True))

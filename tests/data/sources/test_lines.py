@@ -14,7 +14,7 @@ from jpfm.data.document import Document, Quarantined
 from jpfm.data.sources import lines as module
 from jpfm.data.sources.archive import BrokenInput, Member, TooLarge
 from jpfm.data.sources.base import Piece
-from jpfm.data.sources.lines import lines
+from jpfm.data.sources.lines import Line, lines
 
 
 def _lines(data: bytes, start: int = 0, stop: int | None = None) -> list[str]:
@@ -82,7 +82,7 @@ def test_a_cut_archive_gives_the_lines_before(tmp_path: Path) -> None:
 
     packed = gzip.compress(b"".join(b"%d %s\n" % (n, os.urandom(20).hex().encode()) for n in range(200_000)))
     (tmp_path / "a.gz").write_bytes(packed[: len(packed) // 2])
-    seen = []
+    seen: list[Line] = []
     with gzip.open(tmp_path / "a.gz") as stream, pytest.raises(BrokenInput):
         seen.extend(lines(Member("a", stream)))  # type: ignore[arg-type]
     assert len(seen) > 10_000

@@ -1,7 +1,7 @@
 """HTML pages, a document each.
 
-A byte is read once by a C library: tags are priced (`soup`), line breaks made what they mean (`markup_lines`), the
-tree is parsed by lexbor, facts are read from it (`page`) and the main text taken (`page_text`).
+A page is read in passes at the speed of C: its tags are looked at and priced (`tags`), facts taken from them
+(`page_facts`), line breaks made what they mean (`markup_lines`), and the main text extracted by lexbor (`page_text`).
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Lines of HTML source made what they mean, before a parser turns each line break into a space.
 
-    prepare("<p>日本語の\\n段落</p>")        # '<p>日本語の段落</p>'
+    prepare("<p>日本語の\\n段落</p>", tags)        # '<p>日本語の段落</p>'
 
 A line break between two Japanese characters means nothing, also beside <b> or </a>; elsewhere it is a space. <pre>
 keeps its lines and tabs, and code in <pre><code> is put between fences, as in Markdown, so that normalisation leaves
@@ -11,6 +11,9 @@ begins is a literal, and what may repeat is bounded or cannot be given back.
 """
 
 import re
+
+from jpfm.data.sources.tag_kernel import CR, SPACED_BREAK, UPPER
+from jpfm.data.sources.tags import Tags
 
 KEPT, TAB = "\ufdd0", "\ufdd1"
 """Code points that no text holds mark a line of <pre>, which tidying leaves alone, and a tab in it, until the end."""
@@ -48,43 +51,40 @@ _MAX_CELL_CHARS = 400
 """A longer cell is layout, or prose that keeps its paragraphs."""
 
 
-def prepare(html: str) -> str:
+def prepare(html: str, tags: Tags) -> str:
     """The source with line breaks that mean what a reader sees.
 
-    >>> prepare("<p>東京と\\n  <a href='/'>京都</a>\\nの間。\\nA to B</p>")
-    "<p>東京と<a href='/'>京都</a>の間。\\nA to B</p>"
-    >>> prepare("<td><p>甲<br>乙</p></td>")
-    '<td>甲 乙</td>'
+    >>> from jpfm.data.sources.tags import measure
+    >>> page = "<p>東京と\\n  <a href='/'>京都</a>\\nの間。\\nA to B</p><td><p>甲<br>乙</p></td>"
+    >>> prepare(page, measure(page.encode()))
+    "<p>東京と<a href='/'>京都</a>の間。\\nA to B</p><td>甲 乙</td>"
     """
-    if "\r" in html:
+    if tags.flags & CR:
         html = html.replace("\r\n", "\n").replace("\r", "\n")
-    if KEPT in html or TAB in html:
-        html = html.replace(KEPT, "").replace(TAB, "")
+    if not tags.has("pre"):
+        return _flow(html, tags)
+    html = html.replace(KEPT, "").replace(TAB, "")
     parts, position = [], 0
-    if "<pre" in html or "<PRE" in html:
-        while begin := _PRE.search(html, position):
-            end = _PRE_END.search(html, begin.end())
-            inside = html[begin.end() : end.start() if end else len(html)]
-            parts += [_flow(html[position : begin.start()]), begin.group(), _preformatted(begin.group(), inside)]
-            parts.append("</pre><p></p>")
-            position = end.end() if end else len(html)
-    parts.append(_flow(html[position:]))
-    return "".join(parts)
+    while begin := _PRE.search(html, position):
+        end = _PRE_END.search(html, begin.end())
+        inside = html[begin.end() : end.start() if end else len(html)]
+        parts += [_flow(html[position : begin.start()], tags), begin.group(), _preformatted(begin.group(), inside)]
+        parts.append("</pre><p></p>")
+        position = end.end() if end else len(html)
+    return "".join([*parts, _flow(html[position:], tags)])
 
 
-def _flow(html: str) -> str:
-    if " \n" in html:
+def _flow(html: str, tags: Tags) -> str:
+    if tags.flags & SPACED_BREAK:
         html = html.replace(" \n", "\n")
     html = _BREAK.sub("", html)
-    if "<ruby" in html:
+    if tags.has("ruby"):
         html = _IN_RUBY.sub("", html)
-    if "<TD" in html:
-        html = _ANY_CELL.sub(_cell, html)
-    elif "<td" in html or "<th>" in html:
-        html = _CELL.sub(_cell, html)
-    if "</table>" in html:
+    if tags.has("td", "th"):
+        html = (_ANY_CELL if tags.flags & UPPER else _CELL).sub(_cell, html)
+    if tags.has("table"):
         html = html.replace("</table>", "</table><p></p>")  # blocks without a blank line of their own
-    if "</summary>" in html:
+    if tags.has("summary"):
         html = html.replace("</summary>", "</summary><br>")
     return html
 

@@ -9,9 +9,10 @@ import re
 from typing import Any, Literal, NamedTuple
 
 from jpfm.data.document import Document
-from jpfm.data.sources import page_text, soup
+from jpfm.data.sources import page_text
 from jpfm.data.sources.markup_lines import prepare
 from jpfm.data.sources.page_facts import Facts, read_facts
+from jpfm.data.sources.tags import scan
 from jpfm.text.charsets import codec_of
 from jpfm.text.decode import Decoded
 
@@ -79,9 +80,11 @@ def read_page(html: str, name: str, *, extractor: Extractor = "resiliparse", bas
     Raises:
         DataError: its tags would make a tree too large to build.
     """
-    facts = read_facts(html, base)
-    part = page_text.main_part(html) if extractor == "resiliparse" else html  # trafilatura finds its own
-    soup.check(part.encode(), name)
-    part = prepare(part)
-    text = page_text.main_text(part) if extractor == "resiliparse" else page_text.precise_text(part, name)
-    return Page(text, facts)
+    data = html.encode()
+    tags = scan(data, name)
+    facts = read_facts(data, tags, base)
+    if extractor == "trafilatura":  # it finds the main part itself
+        return Page(page_text.precise_text(prepare(html, tags), name), facts)
+    start, stop = page_text.main_part(data, tags)
+    main = prepare(data[start:stop].decode(), tags)
+    return Page(page_text.main_text(main, tags, tags.names(data, start, stop)), facts)

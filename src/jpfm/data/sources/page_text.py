@@ -1,8 +1,9 @@
 """The main text of a web page: what a reader came for, without navigation, banners, forms and footers.
 
-    html = prepare(main_part(decoded.text))
-    text = main_text(html)                  # resiliparse's parser, our choice of what goes
-    text = precise_text(html, "a.html")     # trafilatura: less of both text and noise, much slower
+    start, stop = main_part(data, tags)
+    html = prepare(data[start:stop].decode(), tags)
+    text = main_text(html, tags, tags.names(data, start, stop))     # resiliparse's parser, our choice of what goes
+    text = precise_text(html, "a.html")                             # trafilatura: less text, less noise, much slower
 
 Refused: resiliparse's own `main_content=True` (2.0.1). It takes every Japanese text node of one character for an icon
 (<a>東京</a>と<a>京都</a> loses と, ruby its word, <td>年</td> its cell), every class `jp` or `wa` for a share button
@@ -11,79 +12,83 @@ role, and by words of their class or id (`boilerplate`); where there is one <mai
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from jpfm.data.sources.archive import TooLarge
 from jpfm.data.sources.boilerplate import is_boilerplate
 from jpfm.data.sources.markup_lines import KEPT, TAB
-from jpfm.data.sources.page_facts import is_markup
+from jpfm.data.sources.tags import Tags
 
 _MAX_PRECISE_CHARS = 2_000_000  # trafilatura reads 0.1 to 1 MB/s
 _MAX_NAMED = 64  # elements to leave out by name; each is compared with every element
+_TAGS = "rt rp rtc nav footer aside button select textarea template dialog iframe noscript annotation"
 _SELECTORS = (
-    "rt", "rp", "rtc", "nav", "footer", "aside", "button", "select", "textarea", "template", "dialog", "iframe",
-    "noscript", "annotation", "[hidden]", "[aria-hidden=true]",
-    "header:not(article header, section header, main header)",
-    "form:not(:has(main, article, h1, h2, h3, p ~ p ~ p))",  # some sites put the whole page into one
-    "[style*='display:none']", "[style*='display: none']", "[style*='visibility:hidden']",
-    "[style*='visibility: hidden']",
-)  # fmt: skip
+    *((tag, tag) for tag in _TAGS.split()),
+    ("header", "header:not(article header, section header, main header)"),
+    ("form", "form:not(:has(main, article, h1, h2, h3, p ~ p ~ p))"),  # some sites put the whole page into one
+)
+_HIDDEN = ("[hidden]", "[aria-hidden=true]", "[style*='visibility:hidden']", "[style*='visibility: hidden']")
+_NOT_SHOWN = ("[style*='display:none']", "[style*='display: none']")
 _ROLES = tuple(f"[role={role}]" for role in (
     "navigation", "banner", "contentinfo", "complementary", "search", "dialog", "alertdialog", "menu", "menubar",
     "tablist", "toolbar"))  # fmt: skip
-_NAMES = {
-    key: re.compile(rf""" {key}=("[^"<>\\\x00-\x1f]*+"|'[^'"<>\\\x00-\x1f]*+'|[^\s"'<>=\\\x00-\x1f]++)""")
-    for key in ("class", "id")
-}
+_NOT_QUOTABLE = re.compile(r"""["<>\\\x00-\x1f]""")
 _ITEM = re.compile(r"\n  (?= *(?:•|\d{1,9}\.) )")
 _CONTINUED = re.compile(r"\n ++(?!•|\d{1,9}\. )")
 _BLANK_LINES = re.compile(r"\n\n\n+")
 
 
-def main_part(html: str) -> str:
-    """The source from <main> to </main> where there is one, else all of it.
+def main_part(html: bytes, tags: Tags) -> tuple[int, int]:
+    """The bytes from <main> to </main> where there is one, else from <body> on.
 
-    >>> main_part("<body><p>帯</p><main>本文</main><p>帯</p></body>")
+    >>> from jpfm.data.sources.tags import measure
+    >>> page = "<body><p>帯</p><main>本文</main><p>帯</p></body>".encode()
+    >>> page[slice(*main_part(page, measure(page)))].decode()
     '<main>本文</main>'
     """
-    start = html.find("<main")
-    if start < 0 or html[start + 5 : start + 6] not in (" ", ">", "\n", "\t") or not is_markup(html, start):
-        return html
-    end = html.rfind("</main>")
-    return html[start : end + 7] if end > start and html.find("<main", start + 5) < 0 else html
+    begins, ends = tags.found("main"), tags.found("/main")
+    if len(begins) == 1 and ends and ends[-1][1] > begins[0][0]:
+        return begins[0][0], ends[-1][1]
+    bodies = tags.found("body")
+    return bodies[0][0] if len(bodies) == 1 else 0, len(html)
 
 
-def main_text(html: str) -> str:
-    """The text of a page's source, as `markup_lines.prepare` gives it."""
+def main_text(html: str, tags: Tags, names: Iterable[tuple[str, str]]) -> str:
+    """The text of a page's source.
+
+    Args:
+        html: as `markup_lines.prepare` gives it.
+        names: its classes and ids: `("class", "l-header")`.
+    """
     from resiliparse.extract.html2text import extract_plain_text
 
-    return _tidy(extract_plain_text(html, main_content=False, alt_texts=False, skip_elements=[*_skipped(html)]))
+    skipped = [*_skipped(html, tags, names)]
+    text: str = extract_plain_text(html, main_content=False, alt_texts=False, skip_elements=skipped)
+    return _tidy(text, tags.has("pre"))
 
 
-def _skipped(html: str) -> Iterator[str]:
-    """Selectors of what goes; of names, only those on this page, because each is compared with every element."""
-    yield from _SELECTORS
+def _skipped(html: str, tags: Tags, names: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Selectors of what goes: those that this page can match, because each is compared with every element."""
+    yield from (selector for name, selector in _SELECTORS if tags.has(name))
+    if "hidden" in html:
+        yield from _HIDDEN
+    if "display" in html:
+        yield from _NOT_SHOWN
     if "role=" in html:
         yield from _ROLES
-    flagged = [
-        f'[{key}="{name}"]:not(body, :has(main, article, h1))'
-        for key, pattern in _NAMES.items()
-        for name in sorted({found.strip("\"'") for found in set(pattern.findall(html))})
-        if is_boilerplate(key, name)
-    ]
-    yield from flagged[:_MAX_NAMED]
+    flagged = (pair for pair in names if is_boilerplate(*pair) and not _NOT_QUOTABLE.search(pair[1]))
+    yield from (f'[{key}="{name}"]:not(body, :has(main, article, h1))' for key, name in islice(flagged, _MAX_NAMED))
 
 
-def _tidy(text: str) -> str:
+def _tidy(text: str, has_pre: bool) -> str:
     """One tab between cells, lists at the margin, one blank line at most; lines of <pre> stay as they are."""
-    if "\t\t" in text:
-        text = text.replace("\t\t", "\t")
-    text = "\n" + text
+    text = "\n" + text.replace("\t\t", "\t")
     if "\n " in text:
         text = _CONTINUED.sub("\n", _ITEM.sub("\n", text))
     if "\n\n\n" in text:
         text = _BLANK_LINES.sub("\n\n", text)
-    if TAB in text or KEPT in text:
+    if has_pre:
         text = text.replace(TAB, "\t").replace(KEPT, "")
     return text.strip("\n")
 

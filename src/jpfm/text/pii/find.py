@@ -25,7 +25,8 @@ CLASSES: tuple[PiiClass, ...] = get_args(PiiClass)
 DEFAULT_CLASSES = tuple(name for name in CLASSES if name != "corporate_number")
 """All but the public numbers of corporations."""
 
-_BACK, _FORWARD = 240, 600  # bytes that a window may reach beyond a hit
+_BACK, _FORWARD, _TABLE = 240, 600, 30_000  # bytes that a window may reach beyond a hit, or below a table's heading
+_HEADINGS = (hits.NAME, hits.BIRTH, hits.BANK)
 _HITS: dict[str, tuple[int, ...]] = {
     "email": (hits.EMAIL,), "url_token": (hits.URL,), "credit_card": (hits.LONG,), "corporate_number": (hits.LONG,),
     "driver_licence": (hits.LONG,), "residence_card": (hits.RESIDENCE,), "passport": (hits.PASSPORT,),
@@ -136,7 +137,9 @@ def _windows(data: bytes, places: list[tuple[int, int]]) -> Iterator[tuple[int, 
     low = high = -1
     kinds: set[int] = set()
     for place, kind in places:
-        start, stop = _around(data, place)
+        start, stop = _around(data, place, kind)
+        if kind in _HEADINGS and stop > high:
+            stop = max(stop, _table_end(data, place))
         if start > high:
             if kinds:
                 yield low, high, kinds
@@ -148,23 +151,37 @@ def _windows(data: bytes, places: list[tuple[int, int]]) -> Iterator[tuple[int, 
         yield low, high, kinds
 
 
-def _around(data: bytes, place: int) -> tuple[int, int]:
-    """From the line before a hit to the line after it, or as far as a window reaches."""
-    low = max(0, place - _BACK)
-    line = data.rfind(b"\n", low, place)
-    if line >= 0:
-        before = data.rfind(b"\n", low, line)
-        low = before + 1 if before >= 0 else low
-    high = min(len(data), place + _FORWARD)
-    line = data.find(b"\n", place, high)
-    if line >= 0:
-        after = data.find(b"\n", line + 1, high)
-        high = after if after >= 0 else high
+def _around(data: bytes, place: int, kind: int) -> tuple[int, int]:
+    """A hit's line, the line on either side and one more on the side where a label or its value may stand."""
+    first, last = max(0, place - _BACK), min(len(data), place + _FORWARD)
+    above = 3 if kind in (hits.LONG, hits.BANK) else 2  # line ends: one more than lines
+    below = 3 if kind in _HEADINGS else 2
+    before = data[first:place].rsplit(b"\n", above)
+    after = data[place:last].split(b"\n", below)
+    low = first + len(before[0]) + 1 if len(before) > above else first
+    high = last - len(after[-1]) - 1 if len(after) > below else last
     while low < len(data) and low > 0 and (data[low] & 0xC0) == 0x80:
         low += 1
     while high < len(data) and (data[high] & 0xC0) == 0x80:
         high -= 1
     return low, high
+
+
+def _table_end(data: bytes, place: int) -> int:
+    """Where the rows end that have as many delimiters as the line of a heading."""
+    line = data.rfind(b"\n", max(0, place - _BACK), place) + 1
+    stop = data.find(b"\n", place, place + _FORWARD)
+    heading = data[line:stop] if stop >= 0 else b""
+    delimiter = max(b"|", b"\t", b",", key=heading.count)
+    total = heading.count(delimiter)
+    last = min(len(data), place + _TABLE)
+    while total and 0 <= stop < last:
+        end = data.find(b"\n", stop + 1, last)
+        end = end if end >= 0 else len(data) if last == len(data) else stop
+        if end == stop or data.count(delimiter, stop + 1, end) != total:
+            break
+        stop = end
+    return stop
 
 
 def _apart(spans: list[Span]) -> list[Span]:

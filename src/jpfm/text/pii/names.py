@@ -8,79 +8,120 @@ like an unknown word also counts, since most fields that are filled hold a name;
 import re
 from collections.abc import Iterator
 
-from jpfm.text.pii import latin, people
+from jpfm.text.pii import fields, latin, people
 from jpfm.text.pii.window import Span, Window
 
 _OWNERS = (
     "患者|受験者|生徒|児童|園児|会員|本人|利用者|契約者|保護者|申請者|申込者|応募者|相談者|届出人|届出者|請求者|代表者|担当者|記入者|受診者|被保険者"
-    "|世帯主|購入者|注文者|受取人|差出人|依頼人|依頼主|保証人|緊急連絡先|学生|参加者|社員|職員|従業員|ご?家族|配偶者|選手|出演者|責任者|被害者|加害者|証人"
-    "|ご?予約者|宿泊者|登録者|所有者|債務者|債権者|入居者|借主|貸主|加入者|振込|送り主|乗客|搭乗者|講師|寄付者"
+    "|世帯主|購入者|注文者|受取人|差出人|依頼人|依頼主|依頼者|保証人|緊急連絡先|学生|参加者|社員|職員|従業員|ご?家族|配偶者|選手|出演者|責任者|被害者|加害者|証人"
+    "|ご?予約者|宿泊者|登録者|所有者|債務者|債権者|入居者|借主|貸主|加入者|振込|送り主|乗客|搭乗者|講師|寄付者|届出|署名|受給者|受益者|相続人|被相続人"
+    "|運転者|運転手|使用者|作業者|発送者|発行者|作成者|報告者|お?客|お子|お届け先|ご注文主"
 )
 _STRONG = (
-    rf"(?:氏[ 　]{{0,4}}名|お名[前まえ]+|御名前|ご芳名|御芳名|姓[ 　]{{0,2}}名|(?:{_OWNERS})の?(?:氏名|お?名前|様名"
-    rf"|名)"
-    r"|(?:口座)?名義人?|フリガナ|フリカナ|ふりがな|ﾌﾘｶﾞﾅ|カナ(?:氏名|名)?|かな(?:氏名)?|よみ(?:がな)?|読み(?:仮名"
-    r"|がな)?)"
+    rf"(?:氏 {{0,4}}名|お ?名 ?[前まえ]+|御 ?名 ?前|[ご御]芳名|姓 {{0,4}}名"
+    rf"|(?:{_OWNERS})(?:様|さま)?の?(?:氏 ?名|お?名前|様名|名)"
+    r"|(?:口座)?名義人?|フリガナ|フリカナ|ふりがな|カナ(?:氏名|名)?|かな(?:氏名)?|よみ(?:がな)?|読み(?:仮名|がな)?"
+    r"|ﾌﾘｶﾞﾅ)"
 )
 _WEAK = (
-    rf"(?:ご?担当[者名様]{{0,2}}|(?:[一-龯]{{0,4}})(?:責任者|幹事|担任)|(?:{_OWNERS})"
-    rf"|[作記報申申承起編投送発執著連]{{1}}[成録入告請込認案集稿信行筆者絡]者"
-    r"|(?P<anyone>(?<![一-龯])(?!著者|作者|訳者|編者|筆者|翻訳者|監修者|原作者)[一-龯]{1,5}[者人]名?)|立会人|面談者"
-    r"|指導教員|教員|教諭|教授|当番|文責|係|顧問|監督|進行|報告|発表|作成|編集|撮影|承認|起案|照査|付添い?|引率|後任"
-    r"|前任|紹介|推薦"
+    rf"(?:ご?担当[者名様]{{0,2}}|責任者|幹事|担任|(?:{_OWNERS})様?"
+    r"|(?P<anyone>(?<![一-龯])(?!著者|作者|訳者|編者|筆者|翻訳者|監修者|原作者)[一-龯]{1,6}[者人]名?)|立会人|面談者"
+    r"|運転手|乗務員|店員|部員|看護師|弁護士|税理士|司法書士|行政書士|社労士|医師"
+    r"|指導教員|教員|教諭|教授|当番|文責|係|顧問|監督|進行|報告|発表|作成|編集|撮影|承認|起案|起票|照査|付添い?|引率"
+    r"|後任|前任|紹介|推薦|署名|受付|受領|確認|検印|点検|立会い?|届出|依頼|発言|(?<![^\s「(])[記甲乙丙]"
     r"|代表|会長|理事長?|監事|部長|課長|係長|主任|室長|所長|店長|校長|園長|院長|社長|専務|常務|取締役"
     r"|面接官|宛先|宛て先|宛名|宛|名前|記録|司会|書記|レビュアー|レビューアー?|出席者?|欠席者?|参加者?|講師|委員長?"
     r"|世話人|後見人|代理人|保証人|父|母|夫|妻|長男|長女"
     r"|窓口|問い?合わ?せ先|連絡先)"
 )
-_MARK = r"[ 　*\"]*(?:[（(][^）)\n]{0,12}[）)])?[ 　*\"]*"
-_COLON = r"[:：=＝|｜】\]］>＞→][ 　\t|｜*「『\"]*"
+_MARK = r"[ *\"」』]*(?:\([^)\n]{0,12}\))?[ *\"]*"
+_COLON = (
+    r"(?::|=|\||[】\]>→]|\.{2,}|[…‥]+|・{2,}|-{2,}|_+|(?:は|を)?[、 ]?(?:次|以下|下記|左記)の?(?:とおり|通り)?"
+    r"(?:です|である|となります|でございます)?[。:]\n?)"
+    r"[ \t|*「『“\".…_・-]*(?:\n[ *]{0,8}(?:[-・●○■◆*][ ]?)?)?"
+)
 _LABEL = re.compile(
     rf"(?:(?P<strong>{_STRONG})|(?P<weak>{_WEAK})){_MARK}(?:(?P<colon>{_COLON})"
-    rf"|(?P<loose>[はがで・/／の,，][ 　「『]?"
-    rf"|[ 　\t]{{1,6}}|\n[ 　*]*))"
+    r"|(?P<loose>(?:として|[はがをで・/の,])[ 、「『“\"]{0,2}|[「『“(]"
+    r"|[ \t]{1,6}[「『“]?|\n{1,2}[ *]*(?:[-・●○■◆*][ ]?)?))"
 )
 _LATIN_LABEL = re.compile(
-    r"(?<![A-Za-z])(?:(?:Full |Customer |Your |Passenger |Guest )?(?:[Nn]ame|NAME)|Attn|Attention"
-    r"|Contact(?: [Pp]erson)?)\.?\"? ?: ?\"?"
+    r"(?<![A-Za-z_-])(?:(?:Full |Customer |Your |Passenger |Guest |Patient |Employee |Account )?(?:[Nn]ame|NAME)|Attn"
+    r"|Attention|Contact(?: [Pp]erson)?|Assignee|Assigned [Tt]o|Applicant|Recipient|Reporter|Reviewer|Signature"
+    r"|Signed(?: [Bb]y)?|(?:Prepared|Approved|Submitted) [Bb]y|Participants|Attendees|Patient)"
+    r"\.?[\"*]* ?(?:[:=|] ?[\"*]*|  ?)"
 )
-_STOP = re.compile(r"[\n\t、。，,;；:：|｜（）()「」『』【】\[\]<>＜＞\"'!?！？…※→/／=＝&＆]")
-_SPOKEN = re.compile(r"ご?担当|宛名|当番|文責|[受申]\w{1,2}者|責任者")
+_STOP = re.compile(r"[\n\t、。，,;；:：|｜（）()「」『』【】\[\]<>＜＞\"'!?！？…※→/／=＝&＆_＿]")
+_SPOKEN = re.compile(r"ご?担当|宛名|当番|文責|[受申]\w{1,2}者|責任者|[報作記発届差依]\w{1,2}[者人]|代表者|講師|司会")
 _READINGS = ("カナ", "かな", "よみ", "よみがな", "読み", "読み仮名", "読みがな")
 _NOTE = re.compile(r"[^（）()\n]{0,16}[）)][、，,・/／&＆]")
 _FIELD = re.compile(r"[ 　]{2,}|[ 　](?=[一-龯ァ-ヶA-Za-z]{1,8}[:：])")
+_BULLET = re.compile(r"\n[ 　]*[-・●○■◆*][ 　]?")
+_BEFORE = re.compile(
+    rf"(?:^|(?<=[\n、。,:|()「」\t]))(?P<name>[^\n、。,:|()「」\t]{{2,14}}?)(?:さん|様|氏)?"
+    rf"(?:\((?:{_STRONG}|{_WEAK.replace('?P<anyone>', '?:')})\)"
+    r"|(?:さん|様|氏|先生)?[がは](?:[^\n、。]{0,6}の)?(?:ご?担当|責任者|代表者|窓口|幹事|司会|当番)"
+    r"(?:です|である|でした|でございます|と?なります|を?務め|者))"
+)
 
 
 def names(window: Window) -> Iterator[Span]:
-    """Names behind labels.
+    r"""Names behind labels, below headings, and before labels.
 
     >>> from jpfm.text.pii.window import window
-    >>> w = window("氏名：山田 太郎　担当：佐藤、鈴木\\n担当：営業部\\n担当者名：経理課　高橋\\n氏名：必須")
+    >>> w = window("氏名：山田 太郎　担当：佐藤、鈴木\n担当：営業部\n担当者名：経理課　高橋\n氏名：必須")
     >>> [w.raw[s.start : s.end] for s in names(w)]
     ['山田 太郎', '佐藤', '鈴木', '高橋']
+    >>> w = window("氏名……山田 太郎\n佐藤（担当）\n氏名,部署\n鈴木健一,経理")
+    >>> [w.raw[s.start : s.end] for s in names(w)]
+    ['山田 太郎', '佐藤', '鈴木健一']
     """
-    raw = window.raw
-    for label in _LABEL.finditer(raw):
-        if label.start() and re.match(r"[ァ-ヶーA-Za-z]", raw[label.start() - 1]) and label["weak"]:
+    for start, end in dict.fromkeys(_places(window)):
+        if window.whole(start, end):
+            yield Span("person_name", start, end - start)
+
+
+def _places(window: Window) -> Iterator[tuple[int, int]]:
+    raw, flat = window.raw, window.flat
+    for label in _LABEL.finditer(flat):
+        strong, weak, colon, loose = label.group("strong", "weak", "colon", "loose")
+        if weak and label.start() and re.match(r"[ァ-ヶーA-Za-z]", raw[label.start() - 1]):
             continue
-        if (label["anyone"] or label["strong"] in _READINGS) and not (label["colon"] or label["loose"].isspace()):
+        if (label["anyone"] or strong in _READINGS) and not (colon or loose.isspace()):
             continue
-        spoken = label["loose"] and label["loose"][0] in "はがで・の"
-        if spoken and not (label["strong"] or _SPOKEN.match(label["weak"])):
+        spoken = loose and loose[0] in "はがをで・のと"
+        if spoken and not (strong or _SPOKEN.match(weak)):
             continue  # 社長・岡崎, 父は松平: a biography
-        strict = label["colon"] is None and not (label["strong"] and label["loose"].isspace())
-        strong = label["strong"] is not None
-        for start, end in _values(raw, label.end(), strong=strong, strict=strict):
-            if window.whole(start, end):
-                yield Span("person_name", start, end - start)
-    for label in _LATIN_LABEL.finditer(window.flat):
-        match = latin.LATIN.match(window.flat, label.end())
-        if match and latin.is_latin_name(match.group()):
-            yield Span("person_name", match.start(), len(match.group()))
+        strict = colon is None and not (strong and loose.isspace())
+        found = list(_values(raw, label.end(), strong=strong is not None, strict=strict))
+        yield from found
+        if not found:
+            yield from _listed(window, *label.span("strong" if strong else "weak"), strong=strong is not None)
+    for label in _LATIN_LABEL.finditer(flat):
+        match = latin.LATIN.match(flat, label.end())
+        if match:
+            yield from [match.span()] if latin.is_latin_name(match.group()) else []
+        elif label.group()[-1] != " " or ":" in label.group() or "=" in label.group():
+            yield from _values(raw, label.end(), strong=False, strict=True)
+    for match in _BEFORE.finditer(flat):
+        start, end = match.span("name")
+        found = list(people.in_phrase(raw, start, end, strong=False, strict=True))
+        if found and found[-1][1] == end:
+            yield found[-1]
+
+
+def _listed(window: Window, start: int, end: int, *, strong: bool) -> Iterator[tuple[int, int]]:
+    """Names in the column below a heading, or in a list of values whose labels stand in a list."""
+    for cells in (fields.column, fields.paired):
+        for first, last in cells(window, start, end):
+            for name in people.in_phrase(window.raw, first, last, strong=strong, strict=not strong):
+                yield name
+                break
 
 
 def _values(raw: str, start: int, *, strong: bool, strict: bool) -> Iterator[tuple[int, int]]:
-    """Names from a position on: one, or several joined by commas or dots."""
+    """Names from a position on: one, or several joined by commas, dots or the bullets of a list."""
+    bulleted = raw[start - 2 : start].strip(" 　")[-1:] in ("-", "・", "●", "○", "■", "◆", "*")
     for _ in range(40):
         foreign = latin.LATIN.match(raw, start)
         if foreign and strong and not strict:
@@ -88,6 +129,8 @@ def _values(raw: str, start: int, *, strong: bool, strict: bool) -> Iterator[tup
             return
         stop = _STOP.search(raw, start, min(len(raw), start + 40))
         end = stop.start() if stop else min(len(raw), start + 40)
+        if stop and stop.group() in ":：" and "\n" in raw[max(0, start - 4) : start]:
+            return  # the next field's label
         field = _FIELD.search(raw, start, end)
         if field and field.start() > start:
             end = field.start()
@@ -95,6 +138,10 @@ def _values(raw: str, start: int, *, strong: bool, strict: bool) -> Iterator[tup
         for name_start, name_end in people.in_phrase(raw, start, end, strong=strong, strict=strict):
             found = True
             yield name_start, name_end
+        bullet = _BULLET.match(raw, end) if bulleted and found else None
+        if bullet:
+            start = bullet.end()
+            continue
         if stop is None or end != stop.start() or stop.group() not in "、，,/／&＆（(" or (strict and not found):
             return
         strong = False  # only the first may be an unknown word

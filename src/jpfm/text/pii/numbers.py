@@ -6,7 +6,7 @@ What has a check digit must pass it. What has none counts only behind its label:
 import re
 from collections.abc import Iterator
 
-from jpfm.text.pii import checks
+from jpfm.text.pii import checks, fields
 from jpfm.text.pii.window import Span, Window, digits_of
 
 _EDGE = r"(?<![\dA-Za-z_./=#¥$%&@:+])(?<!\w-)(?<!\d )"
@@ -35,6 +35,14 @@ _OTHER = re.compile(
     r"|トランザクション|取引|タイムスタンプ|timestamp|IMEI|型番|品番|証券|保険証?|年金|契約)"
     r"(?:番号|コード|No|ID|[Ii]d)?[^。、\n\d]{0,10}$|[A-Za-z_](?:[Ii]d|ID)s?[\"' :=\[]{1,6}$"
 )
+_CORPORATE_LABEL = (
+    rf"(?:{fields.spaced('法人番号', '登録番号', 'インボイス', '事業者番号')}"
+    r"|(?i:corporate|invoice|registration)[ _-]?(?i:number|no\b\.?|id\b))"
+)
+_CORPORATE = re.compile(rf"{_CORPORATE_LABEL}(?P<between>{fields.NOTE}?[^\d]{{0,30}})$")
+_CORPORATE_AFTER = re.compile(rf"(?:{fields.BEHIND}| ?:? ?){_CORPORATE_LABEL}(?!{fields.CONNECT}T?\d)")
+_CORPORATE_HEADING = re.compile(_CORPORATE_LABEL)
+_RIVAL = re.compile(r"注文|伝票|追跡|商品|荷物|問い?合わ?せ|管理|会員|顧客|受付|電話|JAN|EAN|ISBN|コード|ID")
 _KANA_OR_KANJI = re.compile(r"[ぁ-んァ-ヶ一-龯]")
 _TIME = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d")
 
@@ -46,23 +54,24 @@ def long_numbers(window: Window) -> Iterator[Span]:
     >>> [s.kind for s in long_numbers(window("4111 1111 1111 1111、123456789018、法人番号7000012050002"))]
     ['credit_card', 'my_number', 'corporate_number']
     """
+    columned = _columned(window)
     for pattern in (_LONG, _LABELLED_LONG):
         for match in pattern.finditer(window.flat):
             form = next(name for name in ("corporate", "card", "twelve") if match[name] is not None)
-            kind = _kind_of(window, match, form, digits_of(match.group()))
+            kind = _kind_of(window, match, form, digits_of(match.group()), columned)
             if kind and window.whole(*match.span()):
                 yield Span(kind, match.start(), len(match.group()))
 
 
-def _kind_of(window: Window, match: re.Match[str], form: str, digits: str) -> str | None:
+def _kind_of(
+    window: Window, match: re.Match[str], form: str, digits: str, columned: set[tuple[int, int]]
+) -> str | None:
     text, before = match.group(), window.before(match.start(), 30)
     other = bool(_OTHER.search(before))
     if form == "corporate":
-        labelled = (
-            text.startswith("T")
-            or re.match(r"[ :(]{1,2}法人番号", window.flat[match.end() :])
-            or re.search(r"(?:法人番号|登録番号|インボイス|事業者番号)[^。\n]{0,20}$", before)
-        )
+        labelled = text.startswith("T") or _CORPORATE_AFTER.match(window.flat, match.end())
+        label = None if labelled else _CORPORATE.search(window.before(match.start(), 60))
+        labelled = labelled or (label and not _RIVAL.search(label["between"])) or match.span() in columned
         return "corporate_number" if labelled and checks.corporate_number_is_valid(digits) else None
     if form == "card":
         if not checks.card_number_is_valid(digits) or (other and not _CARD.search(before)):
@@ -81,13 +90,30 @@ def _kind_of(window: Window, match: re.Match[str], form: str, digits: str) -> st
     return None if other or not in_words or _TIME.fullmatch(digits) else "my_number"
 
 
+def _columned(window: Window) -> set[tuple[int, int]]:
+    """The cells of columns whose heading says that they hold numbers of corporations."""
+    headings = _CORPORATE_HEADING.finditer(window.flat)
+    return {cell for label in headings for cell in fields.column(window, *label.span())}
+
+
 _KIND = r"(?:普通|当座|貯蓄|総合|(?<![一-龯])[普当])"
-_NUMBER = r"(?:の?番号|[Nn][Oo]\.?|NO\.?|№)"
-_GAP = r"[^\w。]{0,6}"
+_SAVINGS = rf"(?:{_KIND}(?:(?:預金|貯金)?口座|預金|貯金)?)"
+_NUMBER = r"(?:の?(?:番号|(?<![A-Za-z])(?:[Nn][Oo](?:\.|(?![a-z]))|NO\.?)|№|#))"
+_GAP = r"(?>(?:[^\w\s。]|[ \t]){0,6}\n?(?:[^\w\s。]|[ \t]){0,6})"
+_DIGITS = r"(?P<number>\d{6,8})(?![\dA-Za-z円個人件名台回社年歩%,.-]|[口千万億兆]|(?:[ ]?(?:kW|株|票|部))|/\d)"
+_ACCOUNT_LABEL = (
+    rf"(?:{fields.spaced('口座番号')}|口座{_NUMBER}?|{_KIND}(?:預金|貯金)(?:口座)?{_NUMBER}?"
+    r"|(?i:bank[ _-]?account|account|acct\.?|a/c)[ _-]?(?i:number|num\b|no\b\.?|#))"
+)
 _ACCOUNT = re.compile(  # a bare 普通 or 当座 is also a common word, so nothing but marks may follow it
-    rf"(?:口座{_NUMBER}?(?:\({_KIND}\))?{_GAP}(?:[はがの]{_GAP})?(?:{_KIND}{_GAP})?"
-    rf"|{_KIND}(?:(?:預金|貯金)?口座|預金|貯金){_GAP}(?:口座)?{_NUMBER}?{_GAP}(?:[はがの]{_GAP})?"
-    rf"|{_KIND}{_GAP}(?:口座)?{_NUMBER}?{_GAP})(?P<number>\d{{6,8}})(?![\dA-Za-z円個人件名台回社年歩%,.-])"
+    rf"(?:{_ACCOUNT_LABEL}{fields.CONNECT}(?:{_SAVINGS}{_GAP}(?:口座)?{_NUMBER}?{_GAP})?"
+    rf"|{_KIND}(?:預金|貯金)?(?:口座)?{_GAP}(?:口座)?{_NUMBER}?{_GAP}){_DIGITS}"
+)
+_ACCOUNT_HEADING = re.compile(rf"{fields.spaced('口座番号')}|口座{_NUMBER}")
+_ACCOUNT_CELL = re.compile(r"\d{6,8}")
+_ACCOUNT_AFTER = re.compile(
+    rf"(?<![\w.,-])(?P<number>\d{{6,8}}){fields.BEHIND}{_ACCOUNT_LABEL}(?!{fields.CONNECT}\d)"
+    rf"|番号 ?(?P<named>\d{{6,8}})(?:の|という){_SAVINGS}?口座"
 )
 _POST = re.compile(
     r"(?:ゆうちょ|郵便局|郵便貯金|記号)[^\n。]{0,24}?(?:記号|番号)? ?[:は]? ?(?P<mark>[01]\d{4}(?:-\d)?) ?"
@@ -111,6 +137,14 @@ def accounts(window: Window) -> Iterator[Span]:
     for match in _ACCOUNT.finditer(flat):
         if window.whole(*match.span()) and not _WORD_BEFORE.search(window.before(match.start(), 12)):
             yield Span("bank_account", match.start("number"), len(match["number"]))
+    for match in _ACCOUNT_AFTER.finditer(flat):
+        start, end = match.span("number" if match["number"] else "named")
+        if window.whole(start, end):
+            yield Span("bank_account", start, end - start)
+    for label in _ACCOUNT_HEADING.finditer(flat):
+        for start, end in fields.column(window, *label.span()):
+            if _ACCOUNT_CELL.fullmatch(flat, start, end) and window.whole(start, end):
+                yield Span("bank_account", start, end - start)
 
 
 _PASSPORT = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2} ?\d{7}(?![A-Za-z0-9])")

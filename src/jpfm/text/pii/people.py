@@ -106,9 +106,21 @@ def in_phrase(raw: str, start: int, end: int, *, strong: bool, strict: bool) -> 
             strong = False
             if stop < parts[index][1]:
                 return
+        elif index + 1 < len(parts) and _before_given(raw, parts[index], parts[index + 1]):
+            yield first, parts[index + 1][1]
+            return
         elif not _skips(raw[first:last]):
             return
         index += 1
+
+
+def _before_given(raw: str, part: tuple[int, int], behind: tuple[int, int]) -> bool:
+    """A few kanji, a space and a given name that the dictionary knows: 蓮台寺 裕美子."""
+    text, given = raw[slice(*part)], raw[slice(*behind)]
+    if part[1] - part[0] > 4 or not _KANJI.fullmatch(text) or _EMPTY.match(text) or _ORGANISATION.search(text):
+        return False
+    words = _words(given)
+    return len(given) >= 2 and len(words) == 1 and words[0].kind == "名"
 
 
 def _skips(part: str) -> bool:

@@ -26,7 +26,7 @@ PHONE, EXTENSION, EMAIL, POSTAL, BLOCK, LONG, BANK, PASSPORT, RESIDENCE, IP, URL
 )
 NUM_KINDS = 15
 # words that only prepare: a number soon after them counts
-_BANK_WORD, _CITY, _EXTENSION_WORD, _NAME_SPACE, _NAME_COLON = range(20, 25)
+_BANK_WORD, _CITY, _EXTENSION_WORD, _BORN, _NAME_SPACE, _NAME_COLON = range(20, 26)
 # actions on a character; from _WORDS on, the group of keywords that begin with it
 _DIGIT, _AT, _COLON, _NEWLINE, _ZERO, _OPEN = range(1, 7)
 _WORDS = 16
@@ -34,15 +34,18 @@ _WORDS = 16
 _KEYWORDS: dict[int, str] = {
     POSTAL: "〒 郵便番号",
     BLOCK: "丁目 番地 番",
-    BIRTH: "生年月日 誕生日 生　年 生年 出生日 日生 Birth birth BIRTH DOB",
+    BIRTH: "生年月日 誕生日 生　年 生_年 生年 出生日 出生年 Birth birth BIRTH DOB D.O.B",
+    _BORN: "生 うま 出生 年月日生",
+    BANK: "口座番号 口座No 口座Ｎｏ 口座_No",
     LETTER: "様 殿",
-    NAME: "氏名 氏　名 氏 名 お名前 お名まえ 名前 姓名 姓　名 名義 担当 宛名 当番 文責 フリガナ ふりがな ﾌﾘｶﾞﾅ フリカナ",
-    _NAME_SPACE: "者 名 主 宛先 宛て先 幹事 記録 司会 書記 出席 欠席 講師 担任 窓口 レビュアー 教員 教諭",
+    NAME: "氏名 氏　名 氏　　名 氏_名 氏__名 お名前 お名まえ 名前 姓名 姓　名 名義 担当 宛名 当番 文責 フリガナ ふりがな ﾌﾘｶﾞﾅ フリカナ",
+    _NAME_SPACE: "者 名 主 宛先 宛て先 幹事 記録 司会 書記 出席 欠席 講師 担任 窓口 レビュアー 教員 教諭 署名 届出",
     _NAME_COLON: "人 宛 カナ かな 読み よみ 委員 先 係 教授 顧問 監督 進行 報告 発表 作成 編集 撮影 承認 起案 照査 "
     "付添 付添い 引率 後任 前任 紹介 推薦 代表 会長 理事 理事長 監事 部長 課長 係長 主任 室長 所長 店長 校長 園長 "
-    "院長 社長 専務 常務 取締役 レビューア Name name NAME Attn Contact",
+    "院長 社長 専務 常務 取締役 レビューア 起票 受付 受領 確認 検印 点検 立会 発言 依頼 甲 乙 丙 記 運転手 員 看護師 護士 理士 書士 医師 "
+    "Name name NAME Attn Contact Assign Applicant Recipient Reporter Reviewer Signature Participants Attendees Patient",
     OFFICE: "大臣 首相 知事 市長 区長 町長 村長 議員 議長 長官 大統領 総裁 裁判官",
-    _BANK_WORD: "口座 普通 当座 貯蓄 記号 普） 普) ゆうちょ",
+    _BANK_WORD: "口座 口_座 口　座 Account account ACCOUNT A/C Acct 普通 当座 貯蓄 記号 普） 普) ゆうちょ",
     _CITY: "市 区 町 村 郡 區",
     _EXTENSION_WORD: "内線",
 }  # fmt: skip
@@ -65,10 +68,7 @@ def _tables() -> _Tables:
             first[ord(char)] = action
     entries = []
     for kind, line in _KEYWORDS.items():
-        words = line.split(" ")
-        if kind == NAME:  # one label holds a space itself
-            words = [word for word in words if word not in ("氏", "名")] + ["氏 名"]
-        entries += [(word, kind) for word in words]
+        entries += [(word.replace("_", " "), kind) for word in line.split(" ")]  # a label may hold a space itself
     entries.sort()
     groups, starts, letters = [0], [0], b""
     for position, (word, _) in enumerate(entries):
@@ -90,6 +90,10 @@ def _word_kind(data, position, after, begin, line, end, kind, city):  # type: ig
     """The kind of hit that a keyword is here, or -1."""
     if kind == BLOCK:
         return BLOCK if position - city < 130 and shapes.follows_number(data, position, begin) else -1
+    if kind == _BORN:
+        return BIRTH if shapes.follows_date(data, position, begin) else -1
+    if kind == BANK:
+        return BANK if shapes.ends_cell(data, after, end) else -1
     if kind == LETTER:
         return LETTER if position - line <= 75 and shapes.ends_address_line(data, after, end) else -1
     if kind == NAME or kind >= _NAME_SPACE:

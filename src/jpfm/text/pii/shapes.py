@@ -99,6 +99,25 @@ def follows_number(data, position, begin):  # type: ignore[no-untyped-def]
 
 
 @_jit
+def follows_date(data, position, begin):  # type: ignore[no-untyped-def]
+    """A digit, or 日 or 月 behind a numeral, stands before, maybe with a space between."""
+    point, back = point_before(data, position, begin)
+    if point == 0x20 or point == 0x3000:
+        point, back = point_before(data, back, begin)
+    return digit(point, False) >= 0 or ((point == 0x65E5 or point == 0x6708) and follows_number(data, back, begin))
+
+
+@_jit
+def ends_cell(data, position, end):  # type: ignore[no-untyped-def]
+    """A table's delimiter or the end of the line follows, maybe behind spaces and quotation marks."""
+    while position < end and (data[position] == 0x20 or data[position] == 0x22 or data[position] == 0x2A):
+        position += 1
+    return position < end and (
+        data[position] == 0x7C or data[position] == 0x09 or data[position] == 0x2C or data[position] == 0x0A
+    )
+
+
+@_jit
 def ends_address_line(data, position, end):  # type: ignore[no-untyped-def]
     """After 様: the line ends, or a space or a comma follows."""
     if position >= end:
@@ -109,8 +128,11 @@ def ends_address_line(data, position, end):  # type: ignore[no-untyped-def]
 
 @_jit
 def is_label(data, position, end, wide, spaced):  # type: ignore[no-untyped-def]
-    """After a label word: a delimiter, maybe behind a bracket; `wide` also takes は, が and spaces, `spaced` spaces."""
-    spaces, bracket, skipped = 0, False, 0
+    """After a label word: a delimiter or a leader, maybe behind a bracket; `spaced` also takes spaces, `wide` a particle.
+
+    A label in brackets (担当) counts when it is wide or spaced: its value stands before it.
+    """
+    spaces, bracket, skipped, tab = 0, False, 0, False
     while position < end and skipped < 14:
         point, position = point_at(data, position)
         plain = plain_point(point)
@@ -121,29 +143,43 @@ def is_label(data, position, end, wide, spaced):  # type: ignore[no-untyped-def]
         if plain == 0x20 or point == 0x3000 or plain == 0x09 or plain == 0x2A or plain == 0x22:
             spaces += 1
             skipped += 1
+            tab = tab or plain == 0x09
             continue
         if plain == 0x28:
+            if wide:
+                return True
             bracket = True
             continue
-        if plain == 0x3A or plain == 0x7C or point == 0x0A or plain == 0x3D or point == 0x3011 or plain == 0x5D:
-            return point != 0x0A or wide
-        if point == 0x2192:  # →
+        if point == 0x0A:
+            return wide
+        if plain == 0x3A or plain == 0x7C or plain == 0x3D or point == 0x3011 or plain == 0x5D or plain == 0x5F:
             return True
+        if point == 0x2192 or point == 0x2026 or point == 0x2025:  # → … ‥
+            return True
+        if plain == 0x2E or plain == 0x2D or point == 0x30FB:  # a leader of two or more; one ・ after a wide label
+            twice = position < end and point_at(data, position)[0] == point
+            return twice or (wide and (spaces > 0 or point == 0x30FB))
+        if plain == 0x29:
+            return wide or (spaced and spaces == 0)
         if not wide:
-            return spaced and spaces > 0 and (plain > 0x3040 or 0x41 <= plain <= 0x5A)
+            return tab or (spaced and spaces > 0 and (plain > 0x3040 or 0x41 <= plain <= 0x5A))
         if point == 0x8005 or point == 0x540D or point == 0x4EBA or point == 0x69D8 or point == 0x5148:  # 者名人様先
             spaces = 0
             skipped += 1
             continue
         return (
             spaces > 0
-            or point == 0x306F
-            or point == 0x304C
+            or point == 0x306F  # は
+            or point == 0x304C  # が
+            or point == 0x3067  # で
+            or point == 0x306E  # の
+            or point == 0x3092  # を
+            or point == 0x3068  # と
+            or point == 0x300C  # 「
+            or point == 0x300E  # 『
+            or point == 0x201C  # “
             or plain == 0x2F
             or plain == 0x2C
             or plain == 0x3E
-            or point == 0x3067
-            or point == 0x306E
-            or point == 0x30FB
         )
     return False
