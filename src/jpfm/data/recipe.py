@@ -18,11 +18,13 @@ PACKAGE = "package:"
 
 
 def provider(column: str) -> str:
-    """The step that adds a column, by its name in a recipe."""
+    """The step that adds a column, by its name in a recipe; columns named by settings are known by their beginning."""
+    if column.startswith("words_"):
+        return "word_lists"
     for kind in get_args(get_args(AnyStep)[0]):
         if column in kind.adds:
             return str(get_args(kind.model_fields["step"].annotation)[0])
-    return "..."
+    return "quality"  # the only other step whose settings name its column
 
 
 class Recipe(Settings):

@@ -87,7 +87,8 @@ def decode(data: bytes, declared: str | None = None) -> Decoded:
     for mark, codec in _BOMS:
         if data.startswith(mark):
             return _marked(data, codec)
-    if b"\x1b" in data and (b"\x1b$" in data or b"\x1b(" in data) and data.isascii():  # Python's codec takes high bytes for Latin-1
+    # Python's codec takes high bytes for Latin-1
+    if b"\x1b" in data and (b"\x1b$" in data or b"\x1b(" in data) and data.isascii():
         for codec in _ISO_2022:
             try:
                 return Decoded(read(data, codec), codec, 1.0)

@@ -10,9 +10,11 @@ CR, SPACED_BREAK, UPPER = 1, 2, 4
 FORMATTING, FLAT, RAW = 1, 2, 3
 _OPEN = 512  # formatting elements followed at once
 _SLOTS = 4096
-_CLASS_IS, _ID_IS = 0x636C6173733D, 0x69643D  # "class=", "id="
-_LICE, _CREA = 0x6C696365, 0x63726561  # of license and creativecommons
+_CLASS_IS, _ID_IS, _LICENSE, _CREATIVE = (
+    np.frombuffer(word, np.uint8) for word in (b"class=", b"id=", b"license", b"creative")
+)
 _jit: Any = numba.njit(cache=True, nogil=True)
+_inlined: Any = numba.njit(cache=True, nogil=True, inline="always")  # a call costs more than what most do
 
 
 @_jit
@@ -25,7 +27,7 @@ def _after_comment(html, position):  # type: ignore[no-untyped-def]
     return html.size
 
 
-@_jit
+@_inlined
 def _name(html, position):  # type: ignore[no-untyped-def]
     """Hash of the lower-cased tag name that begins here, and where it ends."""
     value = 0
@@ -58,30 +60,44 @@ def _note(html, position, kind, values, num_values, slots):  # type: ignore[no-u
     value = kind + 1
     for place in range(start, stop):
         value = (value * 1000003 + html[place]) & 0x3FFFFFFFFFFF
-    slot = value % slots.size
+    slot = value & (_SLOTS - 1)
     while slots[slot] != 0:  # there are four times as many slots as values
         if slots[slot] == value:
             return num_values
-        slot = (slot + 1) % slots.size
+        slot = (slot + 1) & (_SLOTS - 1)
     slots[slot] = value
     values[num_values, 0], values[num_values, 1], values[num_values, 2] = kind, start, stop
     return num_values + 1
 
 
-@_jit
-def _attributes(html, position, values, num_values, slots):  # type: ignore[no-untyped-def]
-    """Up to the end of a tag: its attributes, a hash, the position, whether it speaks of a licence, values noted."""
-    count, value, window = 0, 0, 0
+@_inlined
+def _stands_before(html, position, word):  # type: ignore[no-untyped-def]
+    """Whether the bytes before a position are this lower-case word, in any case."""
+    if position < word.size:
+        return False
+    same = True
+    for place in range(word.size):
+        same &= html[position - word.size + place] | 32 == word[place]
+    return same
+
+
+@_inlined
+def _attributes(html, position):  # type: ignore[no-untyped-def]
+    """Up to the end of a tag: its attributes, a hash, the position, whether it speaks of a licence, class and id.
+
+    The last two are where their values begin; 0 for none.
+    """
+    count, value, class_at, id_at = 0, 0, 0, 0
     before, licence = True, False  # before: a space or the name stands before
     quote = 0
     while position < html.size:
         byte = html[position]
         position += 1
-        if quote == 0 and byte == 62:
+        if byte == 62 and quote == 0:
             break
         value = (value * 131 + byte) & 0x7FFFFFFF
-        window = ((window << 8) | (byte | 32)) & 0xFFFFFFFFFFFF
-        licence |= (window & 0xFFFFFFFF) in (_LICE, _CREA)
+        if byte == 101 and not licence:
+            licence = _stands_before(html, position, _LICENSE) or _stands_before(html, position, _CREATIVE)
         if quote:
             if byte == quote:
                 quote = 0
@@ -90,14 +106,14 @@ def _attributes(html, position, values, num_values, slots):  # type: ignore[no-u
         if byte in (34, 39) and html[position - 2] == 61:
             quote = byte
         elif byte == 61:
-            if window == _CLASS_IS and html[position - 7] <= 32:
-                num_values = _note(html, position, CLASS, values, num_values, slots)
-            elif (window & 0xFFFFFF) == _ID_IS and html[position - 4] <= 32:
-                num_values = _note(html, position, ID, values, num_values, slots)
+            if _stands_before(html, position, _CLASS_IS) and html[position - 7] <= 32:
+                class_at = position
+            elif _stands_before(html, position, _ID_IS) and html[position - 4] <= 32:
+                id_at = position
         space = byte <= 32 or byte == 47
         count += before and not space
         before = space
-    return count, value, position, licence, num_values
+    return count, value, position, licence, class_at, id_at
 
 
 @_jit
@@ -129,10 +145,14 @@ def scan(html, hashes, kinds, marks, num_found, seen, places, values):  # type: 
         if html[position] <= 90:
             flags |= UPPER
         name, position = _name(html, position)
-        count, value, position, licence, num_values = _attributes(html, position, values, num_values, slots)
+        count, value, position, licence, class_at, id_at = _attributes(html, position)
+        if class_at > 0:
+            num_values = _note(html, class_at, CLASS, values, num_values, slots)
+        if id_at > 0:
+            num_values = _note(html, id_at, ID, values, num_values, slots)
         tags += 1
         most = max(most, count)
-        cell = name % hashes.size
+        cell = name & (hashes.size - 1)
         kind, mark = (kinds[cell], marks[cell]) if hashes[cell] == name else (0, 0)
         if mark and not ends:
             seen[mark] = True

@@ -24,7 +24,7 @@ MAX_REOPENED = 1_000_000
 """Formatting elements that later blocks would open again: about 400 MB of tree."""
 MAX_ATTRIBUTES = 2000
 """Of one tag: the parser compares each with all before it."""
-_CELLS = 4096
+_CELLS = 4096  # a power of two: the kernel masks
 _MAX_FOUND, _MAX_NAMES = 512, 1024
 _KIND_WORDS = (
     ("a b big code em font i nobr s small strike strong tt u", kernel.FORMATTING),

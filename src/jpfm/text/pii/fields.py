@@ -29,6 +29,7 @@ BEHIND = r"(?: ?[(\[「【<](?:[^\n()]{0,6}の)?|[」』\"]?(?:[はがを]|と�
 
 _CELL_END = re.compile(rf"[\"'* ]*{NOTE}?[\"'* ]*(?P<delimiter>[|\t,]|$|(?=\n))")
 _RULE = re.compile(r"[-|:+= \t]+")
+_LIST = "・/、,"
 _PAIR = re.compile(r"(?P<labels>[^\s:。()]{2,40}) ?: ?(?P<values>[^\n。]{3,80})")
 
 
@@ -66,6 +67,8 @@ def column(window: Window, start: int, end: int) -> Iterator[tuple[int, int]]:
     if delimiter not in ("|", "\t", ",") or before not in ("", delimiter):
         return
     index, total = flat.count(delimiter, line, start), flat.count(delimiter, line, stop)
+    if line and flat.count(delimiter, flat.rfind("\n", 0, line - 1) + 1, line) == total:
+        return  # a row further down, not the heading
     while stop < len(flat):
         line, stop = stop + 1, flat.find("\n", stop + 1)
         stop = stop if stop >= 0 else len(flat)
@@ -88,6 +91,8 @@ def paired(window: Window, start: int, end: int) -> Iterator[tuple[int, int]]:
     ['昭和五十年一月二日']
     """
     flat = window.flat
+    if flat[start - 1 : start] not in tuple(_LIST) and flat[end : end + 1] not in tuple(_LIST):
+        return
     line = flat.rfind("\n", 0, start) + 1
     for match in _PAIR.finditer(flat, line):
         if match.start() > start:
@@ -96,7 +101,7 @@ def paired(window: Window, start: int, end: int) -> Iterator[tuple[int, int]]:
             continue
         delimiter = flat[start - 1] if start > match.start() else flat[end : end + 1]
         labels, values = match["labels"].split(delimiter or ":"), match["values"].split(delimiter or ":")
-        if delimiter in ("・", "/", "、", ",") and len(labels) == len(values):
+        if delimiter in tuple(_LIST) and len(labels) == len(values):
             index = flat.count(delimiter, match.start(), start)
             place = match.start("values") + sum(len(value) + 1 for value in values[:index])
             yield _strip(flat, place, place + len(values[index]))

@@ -171,7 +171,7 @@ def _table_end(data: bytes, place: int) -> int:
     """Where the rows end that have as many delimiters as the line of a heading."""
     line = data.rfind(b"\n", max(0, place - _BACK), place) + 1
     stop = data.find(b"\n", place, place + _FORWARD)
-    heading = data[line:stop] if stop >= 0 else b""
+    heading = data[line:stop] if stop >= 0 and b":" not in data[line:stop] else b""
     delimiter = max(b"|", b"\t", b",", key=heading.count)
     total = heading.count(delimiter)
     last = min(len(data), place + _TABLE)

@@ -41,7 +41,7 @@ _COLON = (
     r"[ \t|*「『“\".…_・-]*(?:\n[ *]{0,8}(?:[-・●○■◆*][ ]?)?)?"
 )
 _LABEL = re.compile(
-    rf"(?:(?P<strong>{_STRONG})|(?P<weak>{_WEAK})){_MARK}(?:(?P<colon>{_COLON})"
+    rf"(?=[一-龯ごおかふよカフﾌレ])(?:(?P<strong>{_STRONG})|(?P<weak>{_WEAK})){_MARK}(?:(?P<colon>{_COLON})"
     r"|(?P<loose>(?:として|[はがをで・/の,])[ 、「『“\"]{0,2}|[「『“(]"
     r"|[ \t]{1,6}[「『“]?|\n{1,2}[ *]*(?:[-・●○■◆*][ ]?)?))"
 )
@@ -57,12 +57,12 @@ _READINGS = ("カナ", "かな", "よみ", "よみがな", "読み", "読み仮�
 _NOTE = re.compile(r"[^（）()\n]{0,16}[）)][、，,・/／&＆]")
 _FIELD = re.compile(r"[ 　]{2,}|[ 　](?=[一-龯ァ-ヶA-Za-z]{1,8}[:：])")
 _BULLET = re.compile(r"\n[ 　]*[-・●○■◆*][ 　]?")
-_BEFORE = re.compile(
-    rf"(?:^|(?<=[\n、。,:|()「」\t]))(?P<name>[^\n、。,:|()「」\t]{{2,14}}?)(?:さん|様|氏)?"
-    rf"(?:\((?:{_STRONG}|{_WEAK.replace('?P<anyone>', '?:')})\)"
+_BEHIND = re.compile(
+    rf"(?:さん|様|氏)? ?\((?:{_STRONG}|{_WEAK.replace('?P<anyone>', '?:')})\)"
     r"|(?:さん|様|氏|先生)?[がは](?:[^\n、。]{0,6}の)?(?:ご?担当|責任者|代表者|窓口|幹事|司会|当番)"
-    r"(?:です|である|でした|でございます|と?なります|を?務め|者))"
+    r"(?:です|である|でした|でございます|と?なります|を?務め|者)"
 )
+_SEGMENT = re.compile(r"[^\n、。,:|()「」\t→=]{2,16}$")
 
 
 def names(window: Window) -> Iterator[Span]:
@@ -101,12 +101,12 @@ def _places(window: Window) -> Iterator[tuple[int, int]]:
         match = latin.LATIN.match(flat, label.end())
         if match:
             yield from [match.span()] if latin.is_latin_name(match.group()) else []
-        elif label.group()[-1] != " " or ":" in label.group() or "=" in label.group():
+        elif label.group()[0].isupper() and re.search(r"[:=|]", label.group()) and '"' not in label.group():
             yield from _values(raw, label.end(), strong=False, strict=True)
-    for match in _BEFORE.finditer(flat):
-        start, end = match.span("name")
-        found = list(people.in_phrase(raw, start, end, strong=False, strict=True))
-        if found and found[-1][1] == end:
+    for label in _BEHIND.finditer(flat):
+        segment = _SEGMENT.search(flat, max(0, label.start() - 16), label.start())
+        found = list(people.in_phrase(raw, *segment.span(), strong=False, strict=True)) if segment else []
+        if found and found[-1][1] == label.start():
             yield found[-1]
 
 
