@@ -1,10 +1,16 @@
-"""Twenty thousand damaged files over all readers: each gives documents or quarantine, in bounded time, never an error.
+"""Over twenty thousand damaged files over all readers: each gives documents or quarantine, in bounded time.
 
-Seeds are real files of every format (examples/all_formats); a seeded generator cuts, flips, repeats and splices them.
+Seeds are real files of every format (examples/all_formats); a seeded generator cuts, flips, repeats and splices them,
+half of the time behind the checksum of the archive they lie in.
 """
 
+import bz2
+import gzip
 import importlib.util
+import io
 import signal
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -17,7 +23,7 @@ from jpfm.data.document import Document, Quarantined, to_batch
 from jpfm.data.sources import AnySource
 from jpfm.data.sources.base import Piece, Source
 
-TOTAL = 20_000
+TOTAL = 24_000
 SECONDS_EACH = 20
 MAKE = Path(__file__).parents[2] / "examples" / "all_formats" / "make.py"
 # format: (folder of its seeds, settings)
@@ -95,6 +101,28 @@ def damaged(seed: bytes, other: bytes, draw: np.random.Generator) -> bytes:
     return bytes(data)
 
 
+def damaged_inside(name: str, seed: bytes, other: bytes, draw: np.random.Generator) -> bytes:
+    """Damage behind the checksum: a packed file is unpacked, hurt and packed again."""
+    if seed.startswith(b"PK\x03\x04"):
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(seed)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+            entries = old.infolist()
+            hurt = int(draw.integers(len(entries)))
+            for number, entry in enumerate(entries):
+                inner = old.read(entry)
+                new.writestr(entry.filename, damaged(inner, other, draw) if number == hurt else inner)
+        return out.getvalue()
+    if name.endswith(".bz2"):
+        return bz2.compress(damaged(bz2.decompress(seed), other, draw))
+    if name.endswith(".gz") and not name.endswith(("bad-truncated.txt.gz", ".warc.gz")):
+        return gzip.compress(damaged(gzip.decompress(seed), other, draw), 1)
+    if name.endswith(".warc.gz"):  # members one after the other, one of them broken on purpose: hurt the first alone
+        opened = zlib.decompressobj(31)
+        first = opened.decompress(seed)
+        return gzip.compress(damaged(first, other, draw), 1) + opened.unused_data
+    return damaged(seed, other, draw)
+
+
 @pytest.fixture
 def alarm() -> Iterator[None]:
     """A hang becomes a failure with the place where it hung."""
@@ -128,7 +156,7 @@ def test_damaged_files_give_documents_or_quarantine(
         draw = np.random.default_rng([number, *form.encode()])
         name = names[int(draw.integers(len(names)))]
         other = seeds[everything[int(draw.integers(len(everything)))]]
-        data = damaged(own[name], other, draw)
+        data = damaged_inside(name, own[name], other, draw) if number % 2 else damaged(own[name], other, draw)
         path = tmp_path / Path(name).name
         path.write_bytes(data)
         signal.alarm(SECONDS_EACH)

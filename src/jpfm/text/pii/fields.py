@@ -30,7 +30,7 @@ BEHIND = r"(?: ?[(\[「【<](?:[^\n()]{0,6}の)?|[」』\"]?(?:[はがを]|と�
 _CELL_END = re.compile(rf"[\"'* ]*{NOTE}?[\"'* ]*(?P<delimiter>[|\t,]|$|(?=\n))")
 _RULE = re.compile(r"[-|:+= \t]+")
 _LIST = "・/、,"
-_PAIR = re.compile(r"(?P<labels>[^\s:。()]{2,40}) ?: ?(?P<values>[^\n。]{3,80})")
+_PAIR = re.compile(r"[-・●○■◆*]?(?P<labels>[^\s:。()・][^\s:。()]{1,39}) ?: ?(?P<values>[^\n。]{3,80})")
 
 
 def spaced(*words: str) -> str:
@@ -95,14 +95,14 @@ def paired(window: Window, start: int, end: int) -> Iterator[tuple[int, int]]:
         return
     line = flat.rfind("\n", 0, start) + 1
     for match in _PAIR.finditer(flat, line):
-        if match.start() > start:
+        if match.start("labels") > start:
             return
         if match.end("labels") < end:
             continue
-        delimiter = flat[start - 1] if start > match.start() else flat[end : end + 1]
+        delimiter = flat[start - 1] if start > match.start("labels") else flat[end : end + 1]
         labels, values = match["labels"].split(delimiter or ":"), match["values"].split(delimiter or ":")
         if delimiter in tuple(_LIST) and len(labels) == len(values):
-            index = flat.count(delimiter, match.start(), start)
+            index = flat.count(delimiter, match.start("labels"), start)
             place = match.start("values") + sum(len(value) + 1 for value in values[:index])
             yield _strip(flat, place, place + len(values[index]))
         return

@@ -26,9 +26,10 @@ _STRONG = (
 _WEAK = (
     rf"(?:ご?担当[者名様]{{0,2}}|責任者|幹事|担任|(?:{_OWNERS})様?"
     r"|(?P<anyone>(?<![一-龯])(?!著者|作者|訳者|編者|筆者|翻訳者|監修者|原作者)[一-龯]{1,6}[者人]名?)|立会人|面談者"
-    r"|運転手|乗務員|店員|部員|看護師|弁護士|税理士|司法書士|行政書士|社労士|医師"
-    r"|指導教員|教員|教諭|教授|当番|文責|係|顧問|監督|進行|報告|発表|作成|編集|撮影|承認|起案|起票|照査|付添い?|引率"
-    r"|後任|前任|紹介|推薦|署名|受付|受領|確認|検印|点検|立会い?|届出|依頼|発言|(?<![^\s「(])[記甲乙丙]"
+    r"|(?P<marked>運転手|乗務員|店員|部員|看護師|弁護士|税理士|司法書士|行政書士|社労士|起票|署名|受付|受領|確認|検印|点検"
+    r"|立会い?|届出|依頼|発言|(?<![一-龯ぁ-んァ-ヶー])[記甲乙丙])"
+    r"|指導教員|教員|教諭|教授|当番|文責|係|顧問|監督|進行|報告|発表|作成|編集|撮影|承認|起案|照査|付添い?|引率"
+    r"|後任|前任|紹介|推薦"
     r"|代表|会長|理事長?|監事|部長|課長|係長|主任|室長|所長|店長|校長|園長|院長|社長|専務|常務|取締役"
     r"|面接官|宛先|宛て先|宛名|宛|名前|記録|司会|書記|レビュアー|レビューアー?|出席者?|欠席者?|参加者?|講師|委員長?"
     r"|世話人|後見人|代理人|保証人|父|母|夫|妻|長男|長女"
@@ -56,9 +57,10 @@ _SPOKEN = re.compile(r"ご?担当|宛名|当番|文責|[受申]\w{1,2}者|責任
 _READINGS = ("カナ", "かな", "よみ", "よみがな", "読み", "読み仮名", "読みがな")
 _NOTE = re.compile(r"[^（）()\n]{0,16}[）)][、，,・/／&＆]")
 _FIELD = re.compile(r"[ 　]{2,}|[ 　](?=[一-龯ァ-ヶA-Za-z]{1,8}[:：])")
+_PLAIN = ":=|】]>→ \t\n"
 _BULLET = re.compile(r"\n[ 　]*[-・●○■◆*][ 　]?")
 _BEHIND = re.compile(
-    rf"(?:さん|様|氏)? ?\((?:{_STRONG}|{_WEAK.replace('?P<anyone>', '?:')})\)"
+    rf"(?:さん|様|氏)? ?\((?:{_STRONG}|{_WEAK.replace('?P<anyone>', '?:').replace('?P<marked>', '?:')})\)"
     r"|(?:さん|様|氏|先生)?[がは](?:[^\n、。]{0,6}の)?(?:ご?担当|責任者|代表者|窓口|幹事|司会|当番)"
     r"(?:です|である|でした|でございます|と?なります|を?務め|者)"
 )
@@ -87,8 +89,8 @@ def _places(window: Window) -> Iterator[tuple[int, int]]:
         strong, weak, colon, loose = label.group("strong", "weak", "colon", "loose")
         if weak and label.start() and re.match(r"[ァ-ヶーA-Za-z]", raw[label.start() - 1]):
             continue
-        if (label["anyone"] or strong in _READINGS) and not (colon or loose.isspace()):
-            continue
+        if (label["anyone"] or label["marked"] or strong in _READINGS) and (colon or loose)[0] not in _PLAIN:
+            continue  # ある一人……, そんなばかな……
         spoken = loose and loose[0] in "はがをで・のと"
         if spoken and not (strong or _SPOKEN.match(weak)):
             continue  # 社長・岡崎, 父は松平: a biography

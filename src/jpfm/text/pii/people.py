@@ -238,9 +238,20 @@ def _kana_name(raw: str, start: int, end: int, *, strong: bool, strict: bool) ->
     surname = re.split(r"[ 　・･＝=]", text)[0]
     hiragana = "".join(chr(ord(char) - 0x60) if "ァ" <= char <= "ヶ" else char for char in surname)
     known = hiragana in READINGS or any(word.kind in ("姓", "名", "人名") for word in _words(surname)[:1])
+    known = known or (not strict and _is_full_reading(surname, hiragana))
     if not (known or (strong and not strict and _is_reading(text))):
         return None
     return match.span()
+
+
+def _is_full_reading(text: str, hiragana: str) -> bool:
+    """A surname's reading and a given name that the dictionary knows, in one piece: スズキイチロウ."""
+    for size in range(2, min(6, len(text) - 1)):
+        if hiragana[:size] in READINGS:
+            words = _words(text[size:])
+            if len(words) == 1 and words[0].kind == "名":
+                return True
+    return False
 
 
 def _is_reading(text: str) -> bool:

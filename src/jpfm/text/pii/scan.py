@@ -36,7 +36,7 @@ _KEYWORDS: dict[int, str] = {
     BLOCK: "丁目 番地 番",
     BIRTH: "生年月日 誕生日 生　年 生_年 生年 出生日 出生年 Birth birth BIRTH DOB D.O.B",
     _BORN: "生 うま 出生 年月日生",
-    BANK: "口座番号 口座No 口座Ｎｏ 口座_No",
+    BANK: "口座 口座番号 口座No 口座Ｎｏ 口座_No",
     LETTER: "様 殿",
     NAME: "氏名 氏　名 氏　　名 氏_名 氏__名 お名前 お名まえ 名前 姓名 姓　名 名義 担当 宛名 当番 文責 フリガナ ふりがな ﾌﾘｶﾞﾅ フリカナ",
     _NAME_SPACE: "者 名 主 宛先 宛て先 幹事 記録 司会 書記 出席 欠席 講師 担任 窓口 レビュアー 教員 教諭 署名 届出",
@@ -93,7 +93,7 @@ def _word_kind(data, position, after, begin, line, end, kind, city):  # type: ig
     if kind == _BORN:
         return BIRTH if shapes.follows_date(data, position, begin) else -1
     if kind == BANK:
-        return BANK if shapes.ends_cell(data, after, end) else -1
+        return BANK if shapes.ends_cell(data, after, end) or shapes.is_near_number(data, position, begin) else -1
     if kind == LETTER:
         return LETTER if position - line <= 75 and shapes.ends_address_line(data, after, end) else -1
     if kind == NAME or kind >= _NAME_SPACE:

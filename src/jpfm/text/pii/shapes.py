@@ -108,6 +108,18 @@ def follows_date(data, position, begin):  # type: ignore[no-untyped-def]
 
 
 @_jit
+def is_near_number(data, position, begin):  # type: ignore[no-untyped-def]
+    """A digit stands before on the same line, at most some ten characters away."""
+    for _ in range(12):
+        point, position = point_before(data, position, begin)
+        if point == 0 or point == 0x0A or point == 0x3002:
+            return False
+        if digit(point, False) >= 0:
+            return True
+    return False
+
+
+@_jit
 def ends_cell(data, position, end):  # type: ignore[no-untyped-def]
     """A table's delimiter or the end of the line follows, maybe behind spaces and quotation marks."""
     while position < end and (data[position] == 0x20 or data[position] == 0x22 or data[position] == 0x2A):
