@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 from benchmarks.data.report import environment, heading, median_seconds, mixed_texts, num_bytes, write
+from tests.data.pii_fresh import FRESH, FRESH_NEGATIVES
 from tests.data.pii_items import FRAMES, HELD_OUT, NEGATIVES, Item, make_items
 from tests.data.pii_unseen import UNSEEN, UNSEEN_NEGATIVES
 
@@ -29,7 +30,8 @@ _SIZE = 200_000_000
 _PEER_SIZE = 8_000_000
 _BATCH = 512
 
-SETS = {"frames": "frames of development", "held_out": "frames of two reviews", "unseen": "unseen frames"}
+SETS = {"frames": "frames of development", "held_out": "frames of two reviews", "unseen": "unseen frames",
+        "fresh": "fresh frames of the four classes known by their label"}  # fmt: skip
 
 Mask = Callable[[str], str]
 
@@ -172,11 +174,14 @@ def _page(result: dict[str, Any]) -> str:
             "",
         ]
     lines.append(
-        "Three sets of frames (sentences, forms, tables, logs); values are drawn from a seed that was never looked at, "
+        "Four sets of frames (sentences, forms, tables, logs); values are drawn from a seed that was never looked at, "
         "and names include some that no dictionary knows. The detectors grew up with the first set. The second was "
-        "written afterwards, in two parts, each run once before its faults were mended: it is no longer unseen. The "
-        "third was written last; `tests/data/pii_unseen.py` names the three small mends after its first run. The gap "
-        "between the third and the others is what labels and word orders cost that nobody had in mind.\n"
+        "written afterwards, in two parts, each run once before its faults were mended; the third was last mended with "
+        "the grammar of fields (`text/pii/fields.py`): neither is unseen any longer. The fourth was written without "
+        "sight of the detectors, for corporate_number, bank_account, birth_date and person_name: whole-span recall "
+        "0.707, 0.720, 0.573 and 0.603 before that grammar, 0.977, 0.980, 0.900 and 0.782 at its first run after it "
+        "(no false find among 1,700 negatives, precision of overlap 1 each time). Those are the figures of unseen "
+        "text. The table above was measured after some of its misses were read and mended, so it says less.\n"
     )
     lines += [
         "## Peers on the classes they claim\n\nRecall: the value is gone from the masked text.\n",
@@ -197,9 +202,10 @@ def main() -> None:
         raise SystemExit(__doc__)
     facts = environment(("numba", "pyarrow", "fugashi", "unidic-lite", "hojichar", "datatrove"))
     result: dict[str, Any] = {"environment": facts, "seed": SEED}
-    frames_of = {"frames": FRAMES, "held_out": HELD_OUT, "unseen": UNSEEN}
+    frames_of = {"frames": FRAMES, "held_out": HELD_OUT, "unseen": UNSEEN, "fresh": FRESH}
+    hard_of = {"unseen": UNSEEN_NEGATIVES, "fresh": FRESH_NEGATIVES}
     for name, frames in frames_of.items():
-        items = make_items(seed=SEED, frames=frames, hard=UNSEEN_NEGATIVES if name == "unseen" else NEGATIVES)
+        items = make_items(seed=SEED, frames=frames, hard=hard_of.get(name, NEGATIVES))
         negatives = pa.array([item.text for item in items if not item.spans])
         changed = sum(1 for _ in find(negatives, Rules(classes=CLASSES)))
         result[name] = {

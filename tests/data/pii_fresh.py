@@ -2,9 +2,11 @@
 
 make_items(seed=1, frames=FRESH, hard=FRESH_NEGATIVES)   # see `pii_items`
 
-Registers: forms, mail, minutes, contracts, tables, CSV, scans with odd spaces, tickets, talk. Run once before and once
-after the labels were given one grammar (connector.py); benchmarks/results/pii.md holds the figures. Whoever mends a
-detector by reading its misses here moves the frame to `pii_items` and writes another.
+Registers: forms, mail, minutes, contracts, tables, CSV, scans with odd spaces, tickets, talk. Whole-span
+recall at the run before the labels got one grammar (`fields.py`), and at the first run after it: corporate_number 0.707
+and 0.977, bank_account 0.720 and 0.980, birth_date 0.573 and 0.900, person_name 0.603 and 0.782; no negative changed.
+After that run its misses were read and some mended (Assignee, 年月日生, 差出人 with a space, 法人番号／, 講師／, a list
+with ・, 生の会社員), so the set is no longer unseen: whoever wants such figures writes another.
 """
 
 FRESH: dict[str, list[str]] = {

@@ -23,10 +23,12 @@ from typing import IO, Any
 import zstandard
 
 from jpfm.core.errors import DataError
+from jpfm.data.sources.remote import open_url
 from jpfm.text.decode import UnreadableText, decode
 
 WHOLE_BYTES = 64 << 20
 """A format that needs a whole file at once reads at most this much."""
+_BLOCK = 1 << 17
 _ZSTD_READ = 4096  # bytes; a bomb unpacks at most 128 KiB of each 4
 _SPOOL = 32 << 20  # a zip inside a stream is kept in memory up to this, then in an unnamed temporary file
 _DEPTH = 4  # archives; compression of a file counts as none
@@ -58,8 +60,12 @@ class Member:
             TooLarge: there is more than `limit` bytes.
             BrokenInput: it cannot be read to its end.
         """
-        data = self.stream.read(limit + 1)
-        if len(data) > limit:
+        parts, size = [], 0
+        while size <= limit and (part := self.stream.read(_BLOCK)):  # one read of `limit` bytes would allocate them
+            parts.append(part)
+            size += len(part)
+        data = b"".join(parts)
+        if size > limit:
             raise TooLarge(
                 f"{self.name}: larger than {limit >> 20} MiB unpacked",
                 hint="split it, or use a format that is read piece by piece (jsonl, parquet, csv, text)",
@@ -88,14 +94,13 @@ class _Guarded(io.RawIOBase):
         return len(data)
 
 
-def open_raw(path: str | Path) -> IO[bytes]:
-    """Open a local path or any fsspec URL (s3://, gs://, https://, hf://, memory://) for reading."""
-    if "://" not in str(path):
-        return Path(path).open("rb")
-    import fsspec
+def open_raw(path: str | Path, *, seek: bool = False) -> IO[bytes]:
+    """Open a local path or any fsspec URL (s3://, gs://, https://, hf://, memory://) for reading.
 
-    file: IO[bytes] = fsspec.open(str(path), "rb").open()
-    return file
+    Args:
+        seek: the reader must be able to jump; a URL is then read by ranges or fetched first.
+    """
+    return open_url(str(path), seek=seek) if "://" in str(path) else Path(path).open("rb")
 
 
 def members(path: str | Path, name: str, *, closed: tuple[str, ...] = (), start: int = 0) -> Iterator[Member]:
@@ -107,7 +112,7 @@ def members(path: str | Path, name: str, *, closed: tuple[str, ...] = (), start:
         start: byte to begin at; for plain files only.
     """
     try:
-        with open_raw(path) as raw:
+        with open_raw(path, seek=start > 0) as raw:
             if start:
                 raw.seek(start)
             yield from _open(raw, name, closed, _DEPTH)

@@ -14,6 +14,7 @@ from jpfm.core.errors import DataError, JpfmError
 from jpfm.core.rights import LINE, SourceRights
 from jpfm.data.document import Document, Quarantined, to_batch
 from jpfm.data.sources.archive import PACKED, BrokenInput, Member, TooLarge, members, open_raw
+from jpfm.data.sources.remote import find
 from jpfm.text.decode import UnreadableText
 
 BATCH_CHARS = 4_000_000
@@ -64,7 +65,7 @@ class Source(Settings):
         found: dict[str, Piece] = {}
         for pattern in self.paths:
             if "://" in pattern:
-                matched = [piece for piece in _remote(pattern) if piece.path not in self.exclude]
+                matched = [Piece(*found) for found in find(pattern) if found.url not in self.exclude]
             else:
                 local = [path for path in sorted(root.glob(pattern)) if path.is_file() and path not in excluded]
                 matched = [Piece(str(p), p.relative_to(root).as_posix(), p.stat().st_size) for p in local]
@@ -157,29 +158,6 @@ class Source(Settings):
         raise TypeError(f"{type(self).__name__} does not read files")  # every format overrides this
 
 
-def _remote(pattern: str) -> list[Piece]:
-    import fsspec
-
-    system, path = fsspec.core.url_to_fs(pattern)
-    scheme = pattern.partition("://")[0]
-    try:
-        found = sorted(system.glob(path)) if any(mark in path for mark in "*?[") else [path]
-        infos = [system.info(item) for item in found]
-    except (OSError, ImportError, ValueError) as error:
-        raise DataError(
-            f"{pattern}: cannot be listed: {error}", hint="check the address and the credentials"
-        ) from error
-    return [
-        Piece(
-            item if "://" in item else f"{scheme}://{item.lstrip('/') if scheme != 'file' else item}",
-            item.partition("://")[2] or item.lstrip("/"),
-            int(info.get("size") or 0),
-        )
-        for item, info in zip(found, infos, strict=True)
-        if info.get("type") != "directory"
-    ]
-
-
 def _byte_ranges(piece: Piece, slice_bytes: int) -> Iterator[Piece]:
     with open_raw(piece.path) as file:
         if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16: a line end is not one byte
@@ -196,7 +174,7 @@ def _row_groups(piece: Piece, slice_bytes: int) -> Iterator[Piece]:
     import pyarrow.parquet as pq
 
     try:
-        with open_raw(piece.path) as file:
+        with open_raw(piece.path, seek=True) as file:
             metadata = pq.ParquetFile(file).metadata
     except (pa.ArrowException, OSError):
         yield piece  # the reader will say what is wrong with it

@@ -9,6 +9,7 @@ import functools
 import re
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_NOT_QUOTABLE = re.compile(r"""["<>\\\x00-\x1f]""")
 _WORD = re.compile(r"[a-z]+")
 _ALONE_WORDS = """
 ad ads adsbygoogle adsense addtoany advert advertisement banner banners breadclumb breadcrumb breadcrumbs catlinks
@@ -34,6 +35,17 @@ _IDS = frozenset(("head", "header", "side", "menu", "search"))
 
 
 @functools.lru_cache(maxsize=1 << 16)
+def selector(attribute: str, value: bytes) -> str:
+    """The CSS selector of elements to leave out for this class or id; empty for one that tells nothing.
+
+    >>> selector("class", b"l-gNav")
+    '[class="l-gNav"]:not(body, :has(main, article, h1))'
+    """
+    name = value.decode()
+    told = is_boilerplate(attribute, name) and not _NOT_QUOTABLE.search(name)
+    return f'[{attribute}="{name}"]:not(body, :has(main, article, h1))' if told else ""
+
+
 def is_boilerplate(attribute: str, value: str) -> bool:
     """Whether `class="value"` or `id="value"` says so.
 

@@ -86,5 +86,6 @@ def read_page(html: str, name: str, *, extractor: Extractor = "resiliparse", bas
     if extractor == "trafilatura":  # it finds the main part itself
         return Page(page_text.precise_text(prepare(html, tags), name), facts)
     start, stop = page_text.main_part(data, tags)
-    main = prepare(data[start:stop].decode(), tags)
+    begin, end = len(data[:start].decode()), len(html) - len(data[stop:].decode())  # of the part, in characters
+    main = prepare(html[begin:end], tags)
     return Page(page_text.main_text(main, tags, tags.names(data, start, stop)), facts)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from jpfm.data.sources.archive import TooLarge
-from jpfm.data.sources.boilerplate import is_boilerplate
+from jpfm.data.sources.boilerplate import selector
 from jpfm.data.sources.markup_lines import KEPT, TAB
 from jpfm.data.sources.tags import Tags
 
@@ -33,7 +33,6 @@ _NOT_SHOWN = ("[style*='display:none']", "[style*='display: none']")
 _ROLES = tuple(f"[role={role}]" for role in (
     "navigation", "banner", "contentinfo", "complementary", "search", "dialog", "alertdialog", "menu", "menubar",
     "tablist", "toolbar"))  # fmt: skip
-_NOT_QUOTABLE = re.compile(r"""["<>\\\x00-\x1f]""")
 _ITEM = re.compile(r"\n  (?= *(?:•|\d{1,9}\.) )")
 _CONTINUED = re.compile(r"\n ++(?!•|\d{1,9}\. )")
 _BLANK_LINES = re.compile(r"\n\n\n+")
@@ -54,12 +53,12 @@ def main_part(html: bytes, tags: Tags) -> tuple[int, int]:
     return bodies[0][0] if len(bodies) == 1 else 0, len(html)
 
 
-def main_text(html: str, tags: Tags, names: Iterable[tuple[str, str]]) -> str:
+def main_text(html: str, tags: Tags, names: Iterable[tuple[str, bytes]]) -> str:
     """The text of a page's source.
 
     Args:
         html: as `markup_lines.prepare` gives it.
-        names: its classes and ids: `("class", "l-header")`.
+        names: its classes and ids: `("class", b"l-header")`.
     """
     from resiliparse.extract.html2text import extract_plain_text
 
@@ -68,17 +67,17 @@ def main_text(html: str, tags: Tags, names: Iterable[tuple[str, str]]) -> str:
     return _tidy(text, tags.has("pre"))
 
 
-def _skipped(html: str, tags: Tags, names: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _skipped(html: str, tags: Tags, names: Iterable[tuple[str, bytes]]) -> Iterator[str]:
     """Selectors of what goes: those that this page can match, because each is compared with every element."""
-    yield from (selector for name, selector in _SELECTORS if tags.has(name))
+    yield from (rule for name, rule in _SELECTORS if tags.has(name))
     if "hidden" in html:
         yield from _HIDDEN
     if "display" in html:
         yield from _NOT_SHOWN
     if "role=" in html:
         yield from _ROLES
-    flagged = (pair for pair in names if is_boilerplate(*pair) and not _NOT_QUOTABLE.search(pair[1]))
-    yield from (f'[{key}="{name}"]:not(body, :has(main, article, h1))' for key, name in islice(flagged, _MAX_NAMED))
+    flagged = (found for pair in names if (found := selector(*pair)))
+    yield from islice(flagged, _MAX_NAMED)
 
 
 def _tidy(text: str, has_pre: bool) -> str:

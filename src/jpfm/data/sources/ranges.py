@@ -72,7 +72,7 @@ def _batches(path: str) -> Iterator[pa.RecordBatch]:
 
     lower = path.lower()
     try:
-        with open_raw(path) as file:
+        with open_raw(path, seek=True) as file:
             if lower.endswith(".parquet"):
                 parquet = pq.ParquetFile(file)
                 names = _names(parquet.schema_arrow.names, path)

@@ -124,7 +124,7 @@ class ParquetSource(RecordSource):
             return
         identity = f"{self.name}/{piece.name}"
         try:
-            with open_raw(piece.path) as file:
+            with open_raw(piece.path, seek=True) as file:
                 yield from self._rows(file, identity, piece.start, piece.stop)
         except (JpfmError, OSError) as error:
             detail = f"{error.message} ({error.hint})" if isinstance(error, JpfmError) else f"cannot be read: {error}"

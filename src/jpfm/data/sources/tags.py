@@ -69,11 +69,11 @@ class Tags(NamedTuple):
         mark = -_MARKS[name[1:]] if name.startswith("/") else _MARKS[name]
         return [(start, stop) for kind, start, stop in self.places if kind == mark]
 
-    def names(self, html: bytes, start: int, stop: int) -> Iterator[tuple[str, str]]:
-        """The different values of class and id between two bytes: `("class", "l-header")`. At most 1024 of a page."""
+    def names(self, html: bytes, start: int, stop: int) -> Iterator[tuple[str, bytes]]:
+        """The different values of class and id between two bytes: `("class", b"l-header")`. At most 1024 of a page."""
         for kind, begin, end in self.values:
             if start <= begin and end <= stop:
-                yield "id" if kind == kernel.ID else "class", html[begin:end].decode()
+                yield ("id" if kind == kernel.ID else "class"), html[begin:end]
 
 
 def scan(html: bytes, name: str) -> Tags:
@@ -98,7 +98,7 @@ def measure(html: bytes) -> Tags:
     >>> page = b"<div><!-- <main> --><p><b>x</b><p id=one class='a b'>y</div><META name=robots>"
     >>> tags = measure(page)
     >>> tags[:3], tags.has("main"), tags.found("meta"), list(tags.names(page, 0, len(page)))
-    ((14, 0, 2), False, [(60, 78)], [('id', 'one'), ('class', 'a b')])
+    ((14, 0, 2), False, [(60, 78)], [('class', b'a b'), ('id', b'one')])
     """
     seen = np.zeros(len(_MARKS) + 1, np.bool_)
     places, values = np.empty((_MAX_FOUND, 3), np.int64), np.empty((_MAX_NAMES, 3), np.int64)

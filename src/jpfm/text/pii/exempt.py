@@ -66,4 +66,6 @@ def is_public_figure(window: Window, span: Span) -> bool:
     """
     if span.kind != "person_name":
         return False
-    return bool(_OFFICE.search(window.line_before(span.start)) or _OFFICE_FIELD.search(window.flat, span.end))
+    return bool(
+        _OFFICE.search(window.line_before(span.start)) or _OFFICE_FIELD.search(window.flat, span.end, span.end + 200)
+    )

@@ -1,7 +1,7 @@
 """One grammar of a filled field for every class: a label, what joins it to its value, the value; or a column's heading.
 
     再発行の口座番号（普通）は、次のとおりです。
-    　1234567                                     label, note, particle, mark, phrase, line end, value
+    1234567                                     label, note, particle, mark, phrase, line end, value
 
 Patterns are for a window's flat text, where marks and spaces have one width. A detector brings its labels and the shape
 and check of its value; which marks, particles, brackets, leaders and line ends may stand between is said only here.
@@ -67,8 +67,9 @@ def column(window: Window, start: int, end: int) -> Iterator[tuple[int, int]]:
     if delimiter not in ("|", "\t", ",") or before not in ("", delimiter):
         return
     index, total = flat.count(delimiter, line, start), flat.count(delimiter, line, stop)
-    if line and flat.count(delimiter, flat.rfind("\n", 0, line - 1) + 1, line) == total:
-        return  # a row further down, not the heading
+    above = flat.rfind("\n", 0, max(0, line - 1)) + 1
+    if line and (flat.count(delimiter, above, line) == total or (above == 0 and window.cut_left)):
+        return  # a row further down, not the heading, or none can tell
     while stop < len(flat):
         line, stop = stop + 1, flat.find("\n", stop + 1)
         stop = stop if stop >= 0 else len(flat)

@@ -78,7 +78,7 @@ def names(window: Window) -> Iterator[Span]:
     >>> [w.raw[s.start : s.end] for s in names(w)]
     ['山田 太郎', '佐藤', '鈴木健一']
     """
-    for start, end in dict.fromkeys(_places(window)):
+    for start, end in sorted(set(_places(window))):
         if window.whole(start, end):
             yield Span("person_name", start, end - start)
 

@@ -20,7 +20,7 @@ _LONG = re.compile(
 _LABELLED_LONG = re.compile(  # a colon right before a label's number is no part of a path
     r"(?:(?<=[^\d][:=])|(?<=[Nn][Oo]\.))(?P<card>\d{4}([- ])\d{4}\2\d{4}\2\d{4}|\d{4}([- ])\d{6}\3\d{4,5}"
     r"|\d{14,19})(?![\dA-Za-z])(?![-. ]\d)"
-    r"|(?:(?<=[^\d][:=])|(?<=[Nn][Oo]\.))(?P<corporate>T?\d{13})(?![\dA-Za-z])(?![-. ]\d)"
+    r"|(?:(?<=[^\d][:=])|(?<=[Nn][Oo]\.)|(?<=[号ス]/))(?P<corporate>T?\d{13})(?![\dA-Za-z])(?![-. ]\d)"
     r"|(?:(?<=[^\d][:=])|(?<=[Nn][Oo]\.))(?P<twelve>\d{12}|\d{4}([- ])\d{4}\6\d{4})(?![\dA-Za-z])(?![-. ]\d)"
 )
 _MINE = re.compile(r"(?:マイナンバー|個人番号|[Mm]y[ _-]?[Nn]umber)[^。\n]{0,20}$")
@@ -69,9 +69,13 @@ def _kind_of(
     text, before = match.group(), window.before(match.start(), 30)
     other = bool(_OTHER.search(before))
     if form == "corporate":
-        labelled = text.startswith("T") or _CORPORATE_AFTER.match(window.flat, match.end())
-        label = None if labelled else _CORPORATE.search(window.before(match.start(), 60))
-        labelled = labelled or (label and not _RIVAL.search(label["between"])) or match.span() in columned
+        label = _CORPORATE.search(window.before(match.start(), 60))
+        labelled = (
+            text.startswith("T")
+            or _CORPORATE_AFTER.match(window.flat, match.end())
+            or (label and not _RIVAL.search(label["between"]))
+            or match.span() in columned
+        )
         return "corporate_number" if labelled and checks.corporate_number_is_valid(digits) else None
     if form == "card":
         if not checks.card_number_is_valid(digits) or (other and not _CARD.search(before)):

@@ -34,16 +34,20 @@ _WORDS = 16
 _KEYWORDS: dict[int, str] = {
     POSTAL: "〒 郵便番号",
     BLOCK: "丁目 番地 番",
-    BIRTH: "生年月日 誕生日 生　年 生_年 生年 出生日 出生年 Birth birth BIRTH DOB D.O.B",
-    _BORN: "生 うま 出生 年月日生",
+    BIRTH: "生年月日 誕生日 生　年 生_年 生年 出生日 出生年 年月日生 Birth birth BIRTH DOB D.O.B",
+    _BORN: "生 うま 出生",
     BANK: "口座 口座番号 口座No 口座Ｎｏ 口座_No",
     LETTER: "様 殿",
-    NAME: "氏名 氏　名 氏　　名 氏_名 氏__名 お名前 お名まえ 名前 姓名 姓　名 名義 担当 宛名 当番 文責 フリガナ ふりがな ﾌﾘｶﾞﾅ フリカナ",
-    _NAME_SPACE: "者 名 主 宛先 宛て先 幹事 記録 司会 書記 出席 欠席 講師 担任 窓口 レビュアー 教員 教諭 署名 届出",
+    NAME: "氏名 氏　名 氏　　名 氏_名 氏__名 お名前 お名まえ 名前 姓名 姓　名 名義 担当 宛名 当番 文責 "
+    "フリガナ ふりがな ﾌﾘｶﾞﾅ フリカナ",
+    _NAME_SPACE: "者 名 主 宛先 宛て先 幹事 記録 司会 書記 出席 欠席 講師 担任 窓口 レビュアー 教員 教諭 署名 届出 "
+    "出人 取人 頼人 証人 理人 請人",
     _NAME_COLON: "人 宛 カナ かな 読み よみ 委員 先 係 教授 顧問 監督 進行 報告 発表 作成 編集 撮影 承認 起案 照査 "
     "付添 付添い 引率 後任 前任 紹介 推薦 代表 会長 理事 理事長 監事 部長 課長 係長 主任 室長 所長 店長 校長 園長 "
-    "院長 社長 専務 常務 取締役 レビューア 起票 受付 受領 確認 検印 点検 立会 発言 依頼 甲 乙 丙 記 運転手 員 看護師 護士 理士 書士 医師 "
-    "Name name NAME Attn Contact Assign Applicant Recipient Reporter Reviewer Signature Participants Attendees Patient",
+    "院長 社長 専務 常務 取締役 レビューア 起票 受付 受領 確認 検印 点検 立会 発言 依頼 甲 乙 丙 記 "
+    "運転手 員 看護師 護士 理士 書士 医師 "
+    "Name name NAME Attn Contact Assignee Applicant Recipient Reporter Reviewer Signature Participants Attendees "
+    "Patient",
     OFFICE: "大臣 首相 知事 市長 区長 町長 村長 議員 議長 長官 大統領 総裁 裁判官",
     _BANK_WORD: "口座 口_座 口　座 Account account ACCOUNT A/C Acct 普通 当座 貯蓄 記号 普） 普) ゆうちょ",
     _CITY: "市 区 町 村 郡 區",

@@ -140,7 +140,7 @@ def ends_address_line(data, position, end):  # type: ignore[no-untyped-def]
 
 @_jit
 def is_label(data, position, end, wide, spaced):  # type: ignore[no-untyped-def]
-    """After a label word: a delimiter or a leader, maybe behind a bracket; `spaced` also takes spaces, `wide` a particle.
+    """After a label word: a delimiter or a leader, maybe behind a bracket; `spaced` takes spaces, `wide` a particle.
 
     A label in brackets (担当) counts when it is wide or spaced: its value stands before it.
     """
@@ -163,7 +163,9 @@ def is_label(data, position, end, wide, spaced):  # type: ignore[no-untyped-def]
             bracket = True
             continue
         if point == 0x0A:
-            return wide
+            return wide or (spaced and position < end and point_at(data, position)[0] == 0x30FB)  # a list with ・
+        if spaced and plain == 0x2F:
+            return True
         if plain == 0x3A or plain == 0x7C or plain == 0x3D or point == 0x3011 or plain == 0x5D or plain == 0x5F:
             return True
         if point == 0x2192 or point == 0x2026 or point == 0x2025:  # → … ‥
