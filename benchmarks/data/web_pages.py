@@ -55,14 +55,15 @@ _TEMPLATES = (
 <footer class="site-footer">{foot}</footer></div>""",
     # a city, before HTML5
     """<div id="wrap"><div id="header"><p>見本市</p><ul id="gnavi">{nav}</ul></div>
-<p class="pankuzu">ホーム</p><div id="contents"><h1>{title}</h1>{body}<p class="pagetop"><a href="#">先頭へ</a></p></div>
+<p class="pankuzu">ホーム</p><div id="contents"><h1>{title}</h1>{body}<p class="pagetop"><a>先頭へ</a></p></div>
 <div id="sidebar"><ul>{side}</ul></div><div id="footer"><ul>{foot}</ul></div></div>""",
     # a layout of tables
     """<table width="100%"><tr><td width="180" class="sidemenu"><font size="-1"><ul>{nav}</ul></font></td>
 <td><h1><font color="navy">{title}</font></h1>{body}</td></tr></table><div class="footer"><ul>{foot}</ul></div>""",
     # an old application server: all in one form
     """<form id="aspnetForm" action="/x"><input type="hidden" name="v" value="{state}">
-<div class="globalNav">{tabs}</div><div class="jp"><h1>{title}</h1>{body}</div><div class="footer-inner"><ul>{foot}</ul></div></form>""",
+<div class="globalNav">{tabs}</div><div class="jp"><h1>{title}</h1>{body}</div>
+<div class="footer-inner"><ul>{foot}</ul></div></form>""",
     # a shop
     """<header><nav><ul>{nav}</ul></nav></header><div class="product"><h1>{title}</h1>{body}</div>
 <section class="recommend"><h2>おすすめ</h2><ul>{side}</ul></section><footer>{foot}</footer>""",

@@ -41,7 +41,7 @@ MARKDOWN = {
     "| 品名 | 値段 |\n|---|---:|\n| 鉛筆 | 120円 |": "品名\t値段\n鉛筆\t120円",
     "```python\nprint('①')\n```\n\n`code`と&amp;と\\*印": "```python\nprint('①')\n```\n\ncodeと&と*印",
     "> 引用\n> 続き\n\n![図の説明](a.png)": "引用続き\n\n図の説明",
-    "段落<br>の<span style='x'>中</span>\n\n<div>\n生の<b>HTML</b>\n</div>\n\n<!-- 註 -->": "段落の中\n\n生のHTML",
+    "段落<br>の<span style='x'>中</span>\n\n<div>\n生の<b>HTML</b>\n</div>\n\n<!-- 註 -->": "段落\nの中\n\n生のHTML",
     "一行目  \n二行目\\\n三行目": "一行目\n二行目\n三行目",
     "": "",
 }

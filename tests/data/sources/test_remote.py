@@ -102,7 +102,7 @@ def test_what_cannot_be_reached_is_said_before_anything_is_built(
 ) -> None:
     with pytest.raises(DataError, match="no file matches"):
         make_source("text", paths=(f"{site}/nothing.txt",)).files(tmp_path)
-    with pytest.raises(EnvironmentProblem, match="cannot be listed"):
+    with pytest.raises(DataError, match="no file matches"):
         make_source("text", paths=("http://127.0.0.1:9/a.txt",)).files(tmp_path)
     with pytest.raises(EnvironmentProblem) as caught:
         make_source("text", paths=("nosuch://bucket/a.txt",)).files(tmp_path)

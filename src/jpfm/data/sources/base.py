@@ -73,7 +73,9 @@ class Source(Settings):
                 where = pattern if "://" in pattern else root / pattern
                 raise DataError(
                     f"source '{self.name}': no file matches {where}",
-                    hint="check the recipe's root and paths (root is relative to the current folder)",
+                    hint="check the address, and that it can be reached from here"
+                    if "://" in pattern
+                    else "check the recipe's root and paths (root is relative to the current folder)",
                 )
             found.update((piece.path, piece) for piece in matched)
         for path in found:

@@ -33,8 +33,7 @@ _NOT_SHOWN = ("[style*='display:none']", "[style*='display: none']")
 _ROLES = tuple(f"[role={role}]" for role in (
     "navigation", "banner", "contentinfo", "complementary", "search", "dialog", "alertdialog", "menu", "menubar",
     "tablist", "toolbar"))  # fmt: skip
-_ITEM = re.compile(r"\n  (?= *(?:•|\d{1,9}\.) )")
-_CONTINUED = re.compile(r"\n ++(?!•|\d{1,9}\. )")
+_INDENT = re.compile(r"\n(?:  (?= *(?:•|\d{1,9}\.) )| ++(?!•|\d{1,9}\. ))")  # two spaces of an item, all of other lines
 _BLANK_LINES = re.compile(r"\n\n\n+")
 
 
@@ -82,9 +81,7 @@ def _skipped(html: str, tags: Tags, names: Iterable[tuple[str, bytes]]) -> Itera
 
 def _tidy(text: str, has_pre: bool) -> str:
     """One tab between cells, lists at the margin, one blank line at most; lines of <pre> stay as they are."""
-    text = "\n" + text.replace("\t\t", "\t")
-    if "\n " in text:
-        text = _CONTINUED.sub("\n", _ITEM.sub("\n", text))
+    text = _INDENT.sub("\n", "\n" + text.replace("\t\t", "\t"))
     if "\n\n\n" in text:
         text = _BLANK_LINES.sub("\n\n", text)
     if has_pre:

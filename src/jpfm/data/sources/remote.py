@@ -82,12 +82,17 @@ def open_url(url: str, *, seek: bool = False) -> IO[bytes]:
             ranged.seek(0)
             return ranged
         except ValueError:  # the server gives no ranges
-            spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL)
-            with open_url(url) as stream:
-                shutil.copyfileobj(stream, spool, 1 << 20)
-            spool.seek(0)
-            return spool  # type: ignore[return-value]
+            return _fetched(url)
     return io.BufferedReader(_Stream(system.open(path, "rb", block_size=0), url), 1 << 17)
+
+
+def _fetched(url: str) -> IO[bytes]:
+    """The whole file, in memory or in an unnamed temporary file that goes with its closing."""
+    spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL)  # noqa: SIM115  (the caller closes it)
+    with open_url(url) as stream:
+        shutil.copyfileobj(stream, spool, 1 << 20)
+    spool.seek(0)
+    return spool
 
 
 class _Stream(io.RawIOBase):

@@ -82,10 +82,10 @@ def _stands_before(html, position, word):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _attributes(html, position):  # type: ignore[no-untyped-def]
+def _attributes(html, position, hashed, watched):  # type: ignore[no-untyped-def]
     """Up to the end of a tag: its attributes, a hash, the position, whether it speaks of a licence, class and id.
 
-    The last two are where their values begin; 0 for none.
+    The last two are where their values begin; 0 for none. The hash and the licence cost time: only where asked for.
     """
     count, value, class_at, id_at = 0, 0, 0, 0
     before, licence = True, False  # before: a space or the name stands before
@@ -95,8 +95,9 @@ def _attributes(html, position):  # type: ignore[no-untyped-def]
         position += 1
         if byte == 62 and quote == 0:
             break
-        value = (value * 131 + byte) & 0x7FFFFFFF
-        if byte == 101 and not licence:
+        if hashed:
+            value = (value * 131 + byte) & 0x7FFFFFFF
+        if watched and byte == 101 and not licence:
             licence = _stands_before(html, position, _LICENSE) or _stands_before(html, position, _CREATIVE)
         if quote:
             if byte == quote:
@@ -145,18 +146,19 @@ def scan(html, hashes, kinds, marks, num_found, seen, places, values):  # type: 
         if html[position] <= 90:
             flags |= UPPER
         name, position = _name(html, position)
-        count, value, position, licence, class_at, id_at = _attributes(html, position)
+        cell = name & (hashes.size - 1)
+        kind, mark = (kinds[cell], marks[cell]) if hashes[cell] == name else (0, 0)
+        found = _attributes(html, position, kind == FORMATTING, mark == 1)  # 1 is <a>
+        count, value, position, licence, class_at, id_at = found
         if class_at > 0:
             num_values = _note(html, class_at, CLASS, values, num_values, slots)
         if id_at > 0:
             num_values = _note(html, id_at, ID, values, num_values, slots)
         tags += 1
         most = max(most, count)
-        cell = name & (hashes.size - 1)
-        kind, mark = (kinds[cell], marks[cell]) if hashes[cell] == name else (0, 0)
         if mark and not ends:
             seen[mark] = True
-        if 0 < mark <= num_found and num_places < len(places) and (mark > 1 or licence):  # 1 is <a>
+        if 0 < mark <= num_found and num_places < len(places) and (mark > 1 or licence):
             places[num_places, 0] = -mark if ends else mark
             places[num_places, 1], places[num_places, 2] = start, position
             num_places += 1
