@@ -1,6 +1,6 @@
 """HTML to text: our whole path (bytes to Document) beside bare resiliparse and trafilatura, on one core.
 
-    python benchmarks/data/web_pages.py FOLDER      # writes results/html.json and html.md
+    python -m benchmarks.data.web_pages FOLDER      # writes results/html.json and html.md
 
 FOLDER is the shared data. Pages: the W3C's Japanese Layout Requirements, and pages generated here from Aozora works
 and Markdown in six templates of Japanese sites, whose main text is therefore known. Kept: the share of its characters
@@ -24,10 +24,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.data.report import environment, heading, mixed_texts, write
+
 from jpfm.data.document import Document
 from jpfm.data.sources.archive import Member
 from jpfm.data.sources.html import HtmlSource
-from report import environment, heading, mixed_texts, write
 
 TITLE = "HTML to text"
 PACKAGES = ("resiliparse", "trafilatura", "lxml", "numba")

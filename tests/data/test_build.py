@@ -67,7 +67,7 @@ FAULTS = {
     "office/office/faults.jsonl#12": "repetitive",
     "office/office/faults.jsonl#13": "not_japanese",
     "office/office/faults.jsonl#14": "too_short",
-    "office/office/faults.jsonl#15": "too_short",
+    "office/office/faults.jsonl#15": "empty",
     "office/office/faults.jsonl#16": "mostly_symbols",
 }
 PAIRS = {  # of a fault and its original the one that comes first stays
@@ -296,7 +296,10 @@ def test_an_empty_corpus_says_where_the_documents_went(make_recipe: Make, tmp_pa
     recipe = make_recipe(POEMS, ["characters", {"step": "length", "minimum_chars": 10_000}])
     with pytest.raises(DataError) as caught:
         build(recipe, tmp_path / "out")
-    assert "the corpus is empty: all 24 documents were dropped ({'length:too_short': 24})" in caught.value.message
+    assert (
+        "the corpus is empty: all 24 documents were dropped or quarantined ({'length:too_short': 24})"
+        in caught.value.message
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -304,8 +307,44 @@ def test_empty_and_broken_files_among_good_ones(make_recipe: Make, tmp_path: Pat
     files = {"a.txt": "", "b.txt": b"\xff\xfe\xfd" * 9, "c.txt.gz": b"\x1f\x8bcut", "d.txt": "良い文書である。" * 9}
     recipe = make_recipe(files, ["normalize", "characters", {"step": "length", "minimum_chars": 5}, "near_duplicates"])
     total = _build(recipe, tmp_path / "out").manifest.stats["total"]
-    assert (total["read"], total["kept"], total["dropped"]) == (4, 1, {"length:too_short": 1})
-    assert total["quarantined"] == {"decode": 1, "archive": 1}
+    assert (total["read"], total["kept"], total["dropped"]) == (4, 1, {})
+    assert total["quarantined"] == {"decode": 1, "archive": 1, "empty": 1}
+
+
+def test_a_source_of_which_nothing_could_be_read_is_told(
+    make_recipe: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {"a.txt": "良い文書である。", "b.jsonl": '{"body": "本文の名前が違う"}\n'}
+    recipe = make_recipe(files, [], source={"paths": ("a.txt",)})
+    other = {"format": "jsonl", "name": "rows", "paths": ("b.jsonl",), "rights": {"licence": "CC0-1.0"}}
+    both = Recipe.model_validate(recipe.model_dump() | {"sources": [recipe.sources[0].model_dump(), other]})
+    _build(both, tmp_path / "out")
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert (
+        "source 'rows': none of its 1 inputs could be read. First: rows/b.jsonl#1: field 'text' is missing" in warning
+    )
+    alone = Recipe.model_validate(recipe.model_dump() | {"sources": [other]})
+    with pytest.raises(DataError, match="first of 'rows': rows/b"):
+        build(alone, tmp_path / "alone")
+
+
+def test_an_optional_source_may_have_no_file(
+    make_recipe: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = make_recipe({"a.txt": "良い文書である。"}, [], source={"paths": ("a.txt", "*.md"), "optional": True})
+    assert _build(recipe, tmp_path / "out").manifest.stats["total"]["kept"] == 1
+    assert any("no file matches *.md; it is optional" in record.getMessage() for record in caplog.records)
+
+
+def test_held_out_documents_have_files_of_their_own(make_recipe: Make, tmp_path: Path) -> None:
+    texts = {f"{n}.txt": f"第{n}の文書である。" * 3 for n in range(40)}
+    corpus = _build(make_recipe(texts, ["characters", {"step": "split", "held_out_share": 0.3}]), tmp_path / "out")
+    files = sorted((corpus.path / "documents").iterdir())
+    assert [file.name for file in files] == ["s-00000.held_out.parquet", "s-00000.parquet"]
+    for file, split in zip(files, ("held_out", "train"), strict=True):
+        assert set(pq.read_table(file, columns=["split"]).column("split").to_pylist()) == {split}
+        rows = sum(batch.num_rows for batch in read_documents(corpus, ["id"], split=split))
+        assert rows == pq.read_metadata(file).num_rows > 0
 
 
 def test_a_file_name_that_is_no_utf_8_is_one_sentence(make_recipe: Make, tmp_path: Path) -> None:

@@ -84,7 +84,11 @@ def test_the_command_sets_filters_side_by_side(corpus: Artifact, recipe_file: Pa
 
 def test_a_corpus_opens_as_a_data_set(corpus: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = datasets.load_dataset(str(corpus.path), cache_dir=str(tmp_path / "cache"))["train"]
-    assert found.num_rows == corpus.manifest.stats["total"]["kept"]
+    total = corpus.manifest.stats["total"]
+    assert found.num_rows == total["kept"] - total["held_out"]
+    assert set(found["split"]) == {"train"}
+    apart = datasets.load_dataset(str(corpus.path), cache_dir=str(tmp_path / "cache"))["validation"]
+    assert apart.num_rows == total["held_out"] > 0
     assert {"id", "text", "licence", "url", "decode_confidence"} <= set(found.column_names)
     dropped = datasets.load_dataset(str(corpus.path), "dropped", cache_dir=str(tmp_path / "cache"))["train"]
     assert dropped.num_rows == sum(corpus.manifest.stats["total"]["dropped"].values())

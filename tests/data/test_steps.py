@@ -186,3 +186,14 @@ def test_a_frequent_line_must_also_be_a_share_of_the_source(tmp_path: Path) -> N
     for share, edits in ((0.3, 3), (0.31, 0)):
         step = FrequentLines(step="frequent_lines", minimum_documents=2, minimum_share=share)
         assert _run(step, tmp_path, batch)[0].edits.num_rows == edits
+
+
+def test_frequent_lines_of_code_stay(tmp_path: Path) -> None:
+    footer, include = "無断転載はご遠慮ください。以上です。", "#include <iostream>"
+    page = f"説明文\n```cpp\n{include}\nint main() {{}}\n```\n{include}\n{footer}"
+    batch = _batch([f"{n}\n{page}" for n in range(4)])
+    (result,) = _run(FrequentLines(step="frequent_lines", minimum_documents=3), tmp_path, batch)
+    assert result.batch.column("text")[0].as_py() == f"0\n説明文\n```cpp\n{include}\nint main() {{}}\n```"
+    (tmp_path / "all").mkdir()
+    (result,) = _run(FrequentLines(step="frequent_lines", minimum_documents=3, code=True), tmp_path / "all", batch)
+    assert include not in result.batch.column("text")[0].as_py()

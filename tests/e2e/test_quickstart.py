@@ -52,7 +52,7 @@ def test_every_planted_fault_is_caught_and_named(finished: Path) -> None:
     assert reasons == {
         "exact_duplicate", "near_duplicate", "mojibake", "repetitive", "not_japanese", "too_short", "mostly_symbols",
     }  # fmt: skip
-    assert set(total["quarantined"]) == {"decode", "format"}
+    assert set(total["quarantined"]) == {"decode", "empty", "format"}
     masked = {name.partition(":")[2] for name in total["edits"]}
     assert masked == {"frequent_line", "email", "phone", "postal_address", "my_number", "credit_card"}
     assert set(total["encodings"]) == {"utf-8", "cp932", "euc_jp"}

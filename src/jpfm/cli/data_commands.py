@@ -49,6 +49,9 @@ def show(
     source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many.")] = 10,
     html: Annotated[Path | None, typer.Option(help="Write a page with all of it, masks marked, to this file.")] = None,
+    originals: Annotated[
+        bool, typer.Option("--originals", help="On the page, also text before edits where it was kept: personal data!")
+    ] = False,
 ) -> None:
     """Read kept or dropped documents, here or on a page for a browser."""
     from jpfm.core.artifact import open_artifact
@@ -65,9 +68,11 @@ def show(
             raise UsageError(
                 f"--html {html}: not a file that can be written", hint="name a file in a folder that exists"
             )
-        write_page(artifact, html, samples=number)
+        write_page(artifact, html, samples=number, originals=originals)
         emit(html)
         return
+    if originals:
+        raise UsageError("--originals belongs to --html", hint="add --html FILE, or leave it out")
     texts = (
         show_dropped(artifact, dropped, number=number) if dropped else show_kept(artifact, number=number, source=source)
     )

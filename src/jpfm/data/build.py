@@ -30,7 +30,7 @@ from jpfm.data import counts as counting
 from jpfm.data.card import card
 from jpfm.data.document import DROPPED, EDITS, QUARANTINED
 from jpfm.data.recipe import Recipe, check_root
-from jpfm.data.shard import Job, Shard, join, run_shard
+from jpfm.data.shard import Job, RowGroups, Shard, join, run_shard
 from jpfm.data.sources.base import Piece
 from jpfm.data.sources.corpus import CorpusSource
 from jpfm.data.steps.base import CorpusStep
@@ -170,7 +170,7 @@ def _work(
             folder = draft.path / source.path
             folder.mkdir(parents=True, exist_ok=True)
             artifacts.write_text(folder / artifacts.MANIFEST, source.manifest.model_dump_json(indent=1) + "\n")
-    counting.check(counts)
+    counting.check(counts, draft.path / "quarantined")
     artifacts.write_text(draft.path / "README.md", card(recipe, counts, draft.path))
     artifacts.discard(work)
     return Finished(counts)
@@ -198,12 +198,32 @@ def _collect(path: Path, every: list[list[Job]]) -> None:
         for folder, schema in (("dropped", DROPPED), ("edits", EDITS), ("quarantined", QUARANTINED)):
             originals = path / "dropped" / "originals" / name if folder == "edits" else None
             join([job.folder / folder / name for job in jobs], path / folder / name, schema, originals)
-        made, target = jobs[-1].folder / "documents" / name, path / "documents" / name
-        if made.exists() or not target.exists():  # it was moved before a kill
-            os.replace(made, target)
+        _place(jobs[-1].folder / "documents" / name, path / "documents" / name)
     originals_folder = path / "dropped" / "originals"
     if not any(originals_folder.iterdir()):
         originals_folder.rmdir()
+
+
+def _place(made: Path, target: Path) -> None:
+    """Move a shard's documents to their place; those held out into a file of their own, which no `train` glob takes."""
+    if not made.exists() and target.exists():
+        return  # it was moved before a kill
+    if "split" not in pq.read_schema(made).names:
+        os.replace(made, target)
+        return
+    train, held_out = RowGroups(target), RowGroups(target.with_suffix(".held_out.parquet"))
+    num_held_out = 0
+    for batch in pq.ParquetFile(made).iter_batches(batch_size=4096):
+        chosen = pc.equal(batch.column("split"), "held_out")
+        train.add(batch.filter(pc.invert(chosen)))
+        held_out.add(batch.filter(chosen))
+        num_held_out += pc.sum(chosen).as_py() or 0
+    if not pq.read_metadata(made).num_rows:
+        train.add(pq.read_table(made))
+    train.close()
+    if num_held_out:
+        held_out.close()
+    artifacts.discard(made)
 
 
 def read_documents(corpus: Artifact, columns: list[str], *, split: str | None = None) -> Iterator[pa.RecordBatch]:

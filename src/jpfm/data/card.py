@@ -20,7 +20,11 @@ def card(recipe: Recipe, counts: Mapping[str, Any], folder: Path) -> str:
     for part in _PARTS:
         if any((folder / part).glob("*.parquet")):
             name = "default" if part == "documents" else part
-            configs.append(f"- config_name: {name}\n  data_files: [{{split: train, path: '{part}/*.parquet'}}]")
+            files = [("train", f"{part}/*[0-9].parquet")]
+            if any((folder / part).glob("*.held_out.parquet")):
+                files.append(("validation", f"{part}/*.held_out.parquet"))
+            listed = ", ".join(f"{{split: {split}, path: '{path}'}}" for split, path in files)
+            configs.append(f"- config_name: {name}\n  data_files: [{listed}]")
     total = counts["total"]
     rows = [f"| {name} | {entry['read']:,} | {entry['kept']:,} | {entry['chars']:,} |"
             for name, entry in counts["sources"].items()]  # fmt: skip

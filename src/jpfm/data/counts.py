@@ -8,8 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from jpfm.core.errors import DataError
+from jpfm.core.log import log
 from jpfm.data.document import Quarantined
 from jpfm.data.steps.base import Changed
 
@@ -86,9 +88,11 @@ def add_up(passes: Sequence[Sequence[Path]]) -> dict[str, Any]:
     return {"total": total, "sources": plain}
 
 
-def check(counts: dict[str, Any]) -> None:
-    """`read = kept + dropped + quarantined` for each source, and something is left.
+def check(counts: dict[str, Any], quarantined: Path) -> None:
+    """`read = kept + dropped + quarantined` for each source, and something is left. Warns of sources that gave nothing.
 
+    Args:
+        quarantined: folder of what could not be read, for the first reason.
     Raises:
         DataError: it does not hold, or nothing is left.
     """
@@ -99,9 +103,28 @@ def check(counts: dict[str, Any]) -> None:
                 f"source '{name}': {entry['read']} documents read but {out} accounted for",
                 hint="this is a bug in a step: report the recipe",
             )
+    barren = {
+        name: first
+        for name, entry in counts["sources"].items()
+        if entry["read"] and entry["read"] == sum(entry["quarantined"].values())
+        for first in (_first_quarantined(quarantined, name),)
+    }
+    for name, first in barren.items():
+        log.warning("source '%s': none of its %d inputs could be read. First: %s", name,
+                    counts["sources"][name]["read"], first)  # fmt: skip
     if counts["total"]["kept"] == 0:
         reasons = counts["total"]["dropped"] | counts["total"]["quarantined"]
         raise DataError(
-            f"the corpus is empty: all {counts['total']['read']} documents were dropped ({reasons})",
-            hint="loosen the thresholds of the steps named, or check the input",
+            f"the corpus is empty: all {counts['total']['read']} documents were dropped or quarantined ({reasons})"
+            + "".join(f"; first of '{name}': {first}" for name, first in barren.items()),
+            hint="check the format and fields of the sources named, or loosen the thresholds of the steps named",
         )
+
+
+def _first_quarantined(folder: Path, source: str) -> str:
+    """Id and reason of the first input of a source that could not be read."""
+    for file in sorted(folder.glob("*.parquet")):
+        for row in pq.read_table(file).to_pylist():
+            if row["source"] == source:
+                return f"{row['id']}: {row['detail']}"
+    return "no detail was kept"

@@ -34,17 +34,18 @@ def show_kept(corpus: Artifact, *, number: int, source: str | None = None) -> It
 
 
 def show_dropped(corpus: Artifact, reason: str, *, number: int) -> Iterator[str]:
-    """Excerpts of documents dropped for a reason, or quarantined with an error of that name.
+    """Excerpts of documents dropped for a reason (`step`, `reason` or `step:reason`), or quarantined with that error.
 
     Raises:
         UsageError: nothing was dropped for that reason; the hint names the reasons there are.
     """
     total = corpus.manifest.stats["total"]
-    reasons = {name.partition(":")[2]: count for name, count in total["dropped"].items()}
-    if reason in reasons:
+    if reasons := [key for key in total["dropped"] if reason in (key, *key.split(":", 1))]:
         rows = pl.concat([pl.read_parquet(path) for path in sorted((corpus.path / "dropped").glob("*.parquet"))])
-        for row in rows.filter(pl.col("reason") == reason).head(number).iter_rows(named=True):
-            figure = f"{row['value']:.4g} against {row['threshold']:.4g}" if row["value"] is not None else ""
+        chosen = pl.concat_str("step", pl.lit(":"), "reason").is_in(reasons)
+        for row in rows.filter(chosen).head(number).iter_rows(named=True):
+            against = "" if row["threshold"] is None else f" against {row['threshold']:.4g}"
+            figure = "" if row["value"] is None else f"{row['value']:.4g}{against}"
             yield f"○ {row['id']}\n  {row['step']}: {row['reason']} {figure} {row['detail']}\n{_excerpt(row['text'])}\n"
     elif reason in total["quarantined"]:
         for path in sorted((corpus.path / "quarantined").glob("*.parquet")):
@@ -52,7 +53,7 @@ def show_dropped(corpus: Artifact, reason: str, *, number: int) -> Iterator[str]
                 if row["error"] == reason:
                     yield f"× {row['id']}\n  {row['error']}: {row['detail']}\n"
     else:
-        there = ", ".join([*reasons, *total["quarantined"]]) or "none"
+        there = ", ".join([*total["dropped"], *total["quarantined"]]) or "none"
         raise UsageError(f"nothing was dropped for '{reason}'", hint=f"reasons in this corpus: {there}")
 
 

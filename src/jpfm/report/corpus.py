@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from jpfm.core.artifact import Artifact, write_text
+from jpfm.data.steps.dedup import BOILERPLATE
 from jpfm.report.background import corpus_view
 from jpfm.report.render import environment
 from jpfm.report.scores import Words
@@ -65,11 +66,12 @@ class Change(NamedTuple):
     after: str
 
 
-def write_page(corpus: Artifact, out: Path, *, samples: int = 8) -> None:
+def write_page(corpus: Artifact, out: Path, *, samples: int = 8, originals: bool = False) -> None:
     """Write the page.
 
     Args:
         samples: documents shown of each source, and of each reason.
+        originals: show text as it was before edits, where the recipe kept it. It may be personal data.
     """
     notices: list[Words] = []
     view = corpus_view(corpus, (), notices)
@@ -82,7 +84,10 @@ def write_page(corpus: Artifact, out: Path, *, samples: int = 8) -> None:
         "masks_moved": not _places_hold(steps),
         "dropped": list(_dropped(corpus, samples)),
         "quarantined": list(_quarantined(corpus, samples)),
-        "changes": list(_changes(corpus, samples)),
+        "changes": list(_changes(corpus, samples)) if originals else [],
+        "originals_shown": originals,
+        "originals_kept": bool(_files(corpus, "dropped/originals")),
+        "boilerplate": _boilerplate(corpus, samples * 4),
     }
     write_text(out, environment().get_template("corpus.html").render(**page))
 
@@ -197,6 +202,14 @@ def _quarantined(corpus: Artifact, number: int) -> Iterator[Reason]:
         rows = _pick(_files(corpus, "quarantined"), pl.col("error") == key, number)
         samples = tuple(Sample(row["id"], "", (), (), (Part(row["detail"], ""),), 0) for row in rows)
         yield Reason(key, count, samples)
+
+
+def _boilerplate(corpus: Artifact, number: int) -> list[dict[str, Any]]:
+    """The lines that `frequent_lines` removed, the most frequent first."""
+    file = corpus.path / BOILERPLATE
+    if not file.exists():
+        return []
+    return pl.read_parquet(file).sort("documents", "line", descending=[True, False]).head(number).to_dicts()
 
 
 def _changes(corpus: Artifact, number: int) -> Iterator[Change]:

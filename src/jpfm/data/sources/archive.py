@@ -189,6 +189,7 @@ def _tar(raw: IO[bytes], name: str, closed: tuple[str, ...], depth: int) -> Iter
 
 def _inside(stream: IO[bytes], label: str, closed: tuple[str, ...], depth: int) -> Iterator[Member]:
     """A member, opened when it is packed itself. Damage in one does not end the archive around it."""
+    label = "/".join(part for part in label.replace("\\", "/").split("/") if part not in ("", ".", ".."))
     try:
         guarded = io.BufferedReader(_Guarded(stream, label)) if label.lower().endswith(PACKED) else stream
         yield from _open(guarded, label, closed, depth)

@@ -11,6 +11,7 @@ import pydantic
 from jpfm.core.artifact import FileEntry, sha256_of
 from jpfm.core.config import Settings
 from jpfm.core.errors import DataError, JpfmError
+from jpfm.core.log import log
 from jpfm.core.rights import LINE, SourceRights
 from jpfm.data.document import Document, Quarantined, to_batch
 from jpfm.data.sources.archive import PACKED, BrokenInput, Member, TooLarge, members, open_raw
@@ -52,6 +53,8 @@ class Source(Settings):
     """Glob patterns below the recipe's root, or URLs that fsspec opens (s3://, gs://, https://)."""
     exclude: tuple[str, ...] = ()
     """Glob patterns of files to leave out."""
+    optional: bool = False
+    """Go on, with a warning, where a pattern matches no file. Without it that stops the build."""
     rights: SourceRights = pydantic.Field(json_schema_extra={"jpfm_example": LINE})
     """On what terms the source may be used. Required: a corpus whose terms nobody stated cannot be defended."""
 
@@ -69,7 +72,9 @@ class Source(Settings):
             else:
                 local = [path for path in sorted(root.glob(pattern)) if path.is_file() and path not in excluded]
                 matched = [Piece(str(p), p.relative_to(root).as_posix(), p.stat().st_size) for p in local]
-            if not matched:
+            if not matched and self.optional:
+                log.warning("source '%s': no file matches %s; it is optional, so the build goes on", self.name, pattern)
+            elif not matched:
                 where = pattern if "://" in pattern else root / pattern
                 raise DataError(
                     f"source '{self.name}': no file matches {where}",
@@ -135,6 +140,8 @@ class Source(Settings):
         waiting: list[Document] = []
         chars = 0
         for item in (item for piece in pieces for item in self.documents(piece)):
+            if isinstance(item, Document) and not item.text.strip():
+                item = Quarantined(item.id, "empty", "no text in it")
             if isinstance(item, Quarantined):
                 bad.append(item)
                 continue

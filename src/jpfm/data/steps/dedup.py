@@ -1,6 +1,7 @@
 """Corpus steps: exact duplicates, near duplicates, and lines that stand in many documents of one source."""
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,9 +13,13 @@ import pyarrow.parquet as pq
 import pydantic
 import xxhash
 
+from jpfm.core.artifact import Artifact
 from jpfm.data.document import EDITS, empty
 from jpfm.data.steps.base import DECISION, NO_DROPS, NO_EDITS, Changed, CorpusStep, set_text
 from jpfm.text import kernels
+
+BOILERPLATE = "frequent_lines.parquet"
+"""In a corpus: the lines that `frequent_lines` removed, by source, and in how many documents each stood."""
 
 
 class ExactDuplicates(CorpusStep):
@@ -149,9 +154,23 @@ class FrequentLines(CorpusStep):
     """... and in at least this share of them."""
     minimum_chars: Annotated[int, pydantic.Field(ge=1)] = 12
     """Shorter lines (headings, greetings) are left alone."""
+    code: bool = False
+    """Remove lines of fenced code (``` or ~~~) too. Without it `#include <iostream>` stays, however often it stands."""
 
     def _lines(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns(line=pl.col("text").str.split("\n")).explode("line").select("id", "source", "line")
+        """One row a line, with the document's row; `is_code` for the lines of a fence and between fences."""
+        fence = pl.col("line").str.contains(r"^\s*(?:```|~~~)")
+        return (
+            frame.with_row_index("row")
+            .with_columns(line=pl.col("text").str.split("\n"))
+            .explode("line")
+            .with_columns(is_code=fence | (fence.cum_sum().over("row") % 2 == 1))
+            .select("row", "id", "source", "line", "is_code")
+        )
+
+    def _may_go(self) -> pl.Expr:
+        long_enough = pl.col("line").str.len_chars() >= self.minimum_chars
+        return long_enough if self.code else long_enough & ~pl.col("is_code")
 
     def sketch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """In how many documents of the batch each line stands; the empty line counts the documents."""
@@ -159,7 +178,8 @@ class FrequentLines(CorpusStep):
         totals = frame.group_by("source").len("documents")
         counts = (
             self._lines(frame)
-            .filter(pl.col("line").str.len_chars() >= self.minimum_chars)
+            .filter(self._may_go())
+            .select("id", "source", "line")
             .unique()
             .group_by("source", "line")
             .len("count")
@@ -177,10 +197,10 @@ class FrequentLines(CorpusStep):
         return batches[0] if batches else empty(schema)
 
     def decide(self, sketches: list[Path], shards: list[Path]) -> pa.Table:
-        """The lines that are boilerplate, by source."""
-        empty = pa.schema([("source", pa.string()), ("line", pa.string())]).empty_table()
+        """The lines that are boilerplate, by source, and in how many documents each stands."""
+        nothing = pa.schema([("source", pa.string()), ("line", pa.string()), ("documents", pa.int64())]).empty_table()
         if not sketches:
-            return empty
+            return nothing
         rows = pl.concat([pl.read_parquet(path) for path in sketches])
         totals = rows.filter(pl.col("line") == "").group_by("source").agg(pl.col("count").sum().alias("total"))
         frequent = (
@@ -192,20 +212,25 @@ class FrequentLines(CorpusStep):
             .filter(pl.col("count") >= self.minimum_share * pl.col("total"))
             .sort("source", "line")
         )
-        return frequent.select("source", "line").to_arrow().cast(empty.schema)
+        return frequent.select("source", "line", pl.col("count").alias("documents")).to_arrow().cast(nothing.schema)
+
+    def keep(self, decision: pa.Table, corpus: Path, sources: Mapping[str, Artifact]) -> None:
+        """The removed lines stay readable in the corpus: edits alone only say where they stood."""
+        if decision.num_rows:
+            pq.write_table(decision.combine_chunks(), corpus / BOILERPLATE, compression="zstd")
 
     def apply(self, batch: pa.RecordBatch, decision: pa.Table) -> Changed:
         """Take the boilerplate lines out of each text; every cut is an edit."""
         if decision.num_rows == 0 or batch.num_rows == 0:
             return Changed(batch, NO_DROPS, NO_EDITS)
-        frame = pl.DataFrame(pl.from_arrow(batch.select(["id", "source", "text"]))).with_row_index("row")
-        boilerplate = pl.DataFrame(pl.from_arrow(decision)).with_columns(hit=pl.lit(True))
+        frame = pl.DataFrame(pl.from_arrow(batch.select(["id", "source", "text"])))
+        boilerplate = pl.DataFrame(pl.from_arrow(decision.drop_columns("documents"))).with_columns(listed=pl.lit(True))
         lines = (
-            frame.with_columns(line=pl.col("text").str.split("\n"))
-            .explode("line")
+            self._lines(frame)
             .with_columns(start=(pl.col("line").str.len_chars().cast(pl.Int64) + 1).cum_sum().over("row")
                           - pl.col("line").str.len_chars().cast(pl.Int64) - 1)
             .join(boilerplate, on=["source", "line"], how="left", maintain_order="left")
+            .with_columns(hit=pl.when(pl.col("listed") & self._may_go()).then(True))
         )  # fmt: skip
         hits = lines.filter(pl.col("hit"))
         if hits.is_empty():
@@ -218,7 +243,7 @@ class FrequentLines(CorpusStep):
             .with_columns(pl.col("new").fill_null("").str.replace_all(r"\n{3,}", "\n\n").str.strip_chars_end("\n"))
         )
         text = (
-            frame.join(kept, on="row", how="left", maintain_order="left")
+            frame.with_row_index("row").join(kept, on="row", how="left", maintain_order="left")
             .select(pl.coalesce("new", "text").alias("text"))["text"].to_arrow().cast(pa.string())
         )  # fmt: skip
         edits = hits.select(

@@ -30,6 +30,7 @@ BEHIND = r"(?: ?[(\[「【<](?:[^\n()]{0,6}の)?|[」』\"]?(?:[はがを]|と�
 _CELL_END = re.compile(rf"[\"'* ]*{NOTE}?[\"'* ]*(?P<delimiter>[|\t,]|$|(?=\n))")
 _RULE = re.compile(r"[-|:+= \t]+")
 _LIST = "・/、,"
+_REACH = 400  # characters of a heading's line on either side of a label
 _PAIR = re.compile(r"[-・●○■◆*]?(?P<labels>[^\s:。()・][^\s:。()]{1,39}) ?: ?(?P<values>[^\n。]{3,80})")
 
 
@@ -56,8 +57,8 @@ def column(window: Window, start: int, end: int) -> Iterator[tuple[int, int]]:
     """
     flat = window.flat
     line = flat.rfind("\n", 0, start) + 1
-    stop = flat.find("\n", end)
-    if stop < 0 or (line == 0 and window.cut_left):
+    stop = flat.find("\n", end, end + _REACH)
+    if stop < 0 or start - line > _REACH or (line == 0 and window.cut_left):
         return
     before = flat[line:start].rstrip(" \"'*")[-1:]
     behind = _CELL_END.match(flat, end)
@@ -94,8 +95,8 @@ def paired(window: Window, start: int, end: int) -> Iterator[tuple[int, int]]:
     flat = window.flat
     if flat[start - 1 : start] not in tuple(_LIST) and flat[end : end + 1] not in tuple(_LIST):
         return
-    line = flat.rfind("\n", 0, start) + 1
-    for match in _PAIR.finditer(flat, line):
+    line = max(flat.rfind("\n", 0, start) + 1, start - 40)
+    for match in _PAIR.finditer(flat, line, end + 120):
         if match.start("labels") > start:
             return
         if match.end("labels") < end:

@@ -57,6 +57,12 @@ _SPOKEN = re.compile(r"ご?担当|宛名|当番|文責|[受申]\w{1,2}者|責任
 _READINGS = ("カナ", "かな", "よみ", "よみがな", "読み", "読み仮名", "読みがな")
 _NOTE = re.compile(r"[^（）()\n]{0,16}[）)][、，,・/／&＆]")
 _FIELD = re.compile(r"[ 　]{2,}|[ 　](?=[一-龯ァ-ヶA-Za-z]{1,8}[:：])")
+_NUMBERED = re.compile(
+    r"[(（]?(?:[一二三四五六七八九十百千〇]{1,4}|[0-9０-９]{1,3}|[イロハニホヘトチリヌア-オ]|第[^ 　\n]{1,8})[)）]?"
+    r"(?:の[一二三四五六七八九十]+)?[ 　\t.．、]"
+)
+"""The number of a clause or an item."""
+_AFTER_NAME = re.compile(r"(?:さん|様|殿|氏|先生|君)?[ 　]*(?:$|[\n\t、，,・/／()（）|｜]|[ 　][^ 　\n]{1,12}[:：])")
 _PLAIN = ":=|】]>→ \t\n"
 _BULLET = re.compile(r"\n[ 　]*[-・●○■◆*][ 　]?")
 _BEHIND = re.compile(
@@ -96,6 +102,8 @@ def _places(window: Window) -> Iterator[tuple[int, int]]:
             continue  # 社長・岡崎, 父は松平: a biography
         strict = colon is None and not (strong and loose.isspace())
         found = list(_values(raw, label.end(), strong=strong is not None, strict=strict))
+        if found and "\n" in (colon or loose) and not _fills_its_line(raw, label.end(), found[-1][1]):
+            continue  # the next clause of a statute or contract: 代表者の氏名 / 二　航空機の運航
         yield from found
         if not found:
             yield from _listed(window, *label.span("strong" if strong else "weak"), strong=strong is not None)
@@ -110,6 +118,11 @@ def _places(window: Window) -> Iterator[tuple[int, int]]:
         found = list(people.in_phrase(raw, *segment.span(), strong=False, strict=True)) if segment else []
         if found and found[-1][1] == label.start():
             yield found[-1]
+
+
+def _fills_its_line(raw: str, start: int, end: int) -> bool:
+    """Whether a value on the line after its label is all of it, but for an honorific, a note or a next field."""
+    return not _NUMBERED.match(raw, start) and _AFTER_NAME.match(raw, end) is not None
 
 
 def _listed(window: Window, start: int, end: int, *, strong: bool) -> Iterator[tuple[int, int]]:
