@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import zstandard
+from benchmarks.data.report import environment, heading, mixed_texts, write
 
 from jpfm.data.build import build
 from jpfm.data.recipe import Recipe
-from benchmarks.data.report import environment, heading, mixed_texts, write
 
 
 def jsonl(texts: list[str]) -> Iterator[bytes]:

@@ -74,7 +74,7 @@ def _blocks(
     """Blocks that end at a line end, or what was wrong with a line that is too long."""
     position = start
     if start:  # the byte before tells whether a line begins just here: the caller opened the file at start - 1
-        position, found = _skip_line(member, start - 1)
+        position, found = _skip_line(member, start - 1, stop)
         if not found:
             return
     rest = b""
@@ -98,7 +98,7 @@ def _blocks(
         if len(rest) > MAX_LINE_BYTES:
             yield b"", _too_long()
             rest = b""
-            position, found = _skip_line(member, position)
+            position, found = _skip_line(member, position, stop)
             if not found:
                 return
     if rest:
@@ -118,19 +118,19 @@ def _finish_line(member: Member, rest: bytes) -> tuple[bytes, bool]:
         if not part or part.endswith(b"\n"):
             return rest, True
         if len(rest) > MAX_LINE_BYTES:
-            _skip_line(member, 0)
-            return b"", False
+            return b"", False  # nothing of this range is left behind it
 
 
-def _skip_line(member: Member, position: int) -> tuple[int, bool]:
-    """Read on past the next line end: the position after it, and whether there was one."""
-    while True:
+def _skip_line(member: Member, position: int, stop: int | None) -> tuple[int, bool]:
+    """Read on past the next line end: the position after it, and whether there was one before the range's end."""
+    while stop is None or position < stop:
         part = member.stream.readline(BLOCK_BYTES)
         position += len(part)
         if part.endswith(b"\n"):
             return position, True
         if not part:
-            return position, False
+            break
+    return position, False
 
 
 def _utf16(member: Member, head: bytes) -> Iterator[tuple[str, DataError | None]]:
