@@ -42,6 +42,8 @@ _WORTH_A_PROCESS = 4_000_000  # bytes of input; starting workers takes longer th
 def plan(recipe: Recipe) -> list[Shard]:
     """Cut the recipe's input into shards. Depends on the files alone."""
     root = check_root(recipe)
+    for step in recipe.steps:
+        step.check()
     shards = []
     for position, source in enumerate(recipe.sources):
         group: list[Piece] = []

@@ -65,6 +65,8 @@ def _from_xml(data: bytes) -> etree._Element:
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
+        if "mplification" in str(error):
+            raise DataError("its entities grow without end", hint="refused; a law needs none of its own") from error
         raise DataError(f"not well-formed XML: {error}", hint="fetch the file again") from error
     if root.getroottree().docinfo.internalDTD is not None:
         raise DataError("the XML holds a DOCTYPE, which no law has", hint="it may declare entities; it is not read")

@@ -51,6 +51,13 @@ class Step(Settings):
         """Artifacts that the step reads besides the documents; they become parents of the corpus."""
         return ()
 
+    def check(self) -> None:
+        """Find out before anything is read whether the step can run: files and packages that it needs.
+
+        Raises:
+            JpfmError: one is missing.
+        """
+
     def run(self, batch: pa.RecordBatch) -> Changed:
         """Do the step on one batch. A corpus step has `apply` instead: it needs a decision first."""
         raise TypeError(f"{type(self).__name__} does not run on one batch")

@@ -90,6 +90,11 @@ class WordLists(Signal):
     needs = ("num_japanese_letters",)
     adds = columns_by_settings(lambda step: tuple(name for words in step.lists for name in _columns(words)))
 
+    def check(self) -> None:
+        """Every list is there and as the recipe pins it."""
+        for words in self.lists:
+            words.words()
+
     def measure(self, batch: pa.RecordBatch) -> Mapping[str, pa.Array]:
         """Counts and shares by list."""
         text = batch.column("text")
@@ -196,6 +201,10 @@ class Words(Signal):
         "line_ends_per_word", "num_words", "mean_word_chars", "hashes_per_word", "ellipses_per_word",
         "bullet_line_share", "trailing_line_share", "alphabetic_word_share", "num_stop_words",
     )  # fmt: skip
+
+    def check(self) -> None:
+        """The segmenter is installed."""
+        segment("語", self.segmenter)
 
     def measure(self, batch: pa.RecordBatch) -> Mapping[str, pa.Array]:
         """Gopher's and FineWeb's figures as datatrove computes them; a share of nothing is 0.
