@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from jpfm.data.document import Document, Quarantined
 from jpfm.data.sources.archive import Member
 from jpfm.data.sources.base import Source
-from jpfm.data.sources.page import Extractor, charset, read_page
+from jpfm.data.sources.page import Extractor, charset, read_page, utf8_of
 from jpfm.data.sources.page_facts import opt_out
 from jpfm.text.decode import decode
 
@@ -39,7 +39,7 @@ class HtmlSource(Source):
         """
         data = member.read(MAX_BYTES)
         decoded = decode(data, charset(data))
-        page = read_page(decoded.text, member.name, extractor=self.extractor)
+        page = read_page(decoded.text, member.name, extractor=self.extractor, utf8=utf8_of(data, decoded))
         if self.opt_out == "drop" and (reason := opt_out(page.facts.robots, tdm=page.facts.tdm)):
             yield Quarantined(identity, "opt_out", f"the page says {reason}")
         else:

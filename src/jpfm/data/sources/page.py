@@ -71,21 +71,28 @@ def charset(data: bytes, header: str = "") -> str | None:
     return "utf-8" if label.lower().startswith("utf-16") else label
 
 
-def read_page(html: str, name: str, *, extractor: Extractor = "resiliparse", base: str = "") -> Page:
+def utf8_of(data: bytes, decoded: Decoded) -> bytes:
+    """The page as UTF-8: its own bytes where they are that already."""
+    return data if decoded.encoding == "utf-8" and b"\xef\xbb\xbf" not in data else decoded.text.encode()
+
+
+def read_page(
+    html: str, name: str, *, extractor: Extractor = "resiliparse", base: str = "", utf8: bytes | None = None
+) -> Page:
     """Read a page.
 
     Args:
         name: for messages.
         base: its address, which relative ones in it refer to.
+        utf8: `html` encoded, where the caller has it (`utf8_of`).
     Raises:
         DataError: its tags would make a tree too large to build.
     """
-    data = html.encode()
+    data = html.encode() if utf8 is None else utf8
     tags = scan(data, name)
     facts = read_facts(data, tags, base)
     if extractor == "trafilatura":  # it finds the main part itself
         return Page(page_text.precise_text(prepare(html, tags), name), facts)
     start, stop = page_text.main_part(data, tags)
-    begin, end = len(data[:start].decode()), len(html) - len(data[stop:].decode())  # of the part, in characters
-    main = prepare(html[begin:end], tags)
+    main = prepare(data[start:stop].decode(), tags)
     return Page(page_text.main_text(main, tags, tags.names(data, start, stop)), facts)

@@ -24,7 +24,7 @@ from jpfm.core.errors import DataError
 from jpfm.data.document import Document, Quarantined
 from jpfm.data.sources.archive import Member
 from jpfm.data.sources.base import Piece, Source
-from jpfm.data.sources.page import Extractor, charset, read_page
+from jpfm.data.sources.page import Extractor, charset, read_page, utf8_of
 from jpfm.data.sources.page_facts import opt_out
 from jpfm.data.sources.ranges import cut, fetched, rows
 from jpfm.data.sources.warc_http import Answer, Wanted, may_be_japanese, unpack
@@ -125,7 +125,8 @@ class WarcSource(Source):
             )  # fmt: skip
         body = answer.body[: answer.body.rfind(b"<")] if answer.truncated else answer.body  # cut inside a character
         decoded = decode(body, charset(body, answer.charset))
-        page = read_page(decoded.text, identity, extractor=self.extractor, base=answer.url)
+        utf8 = utf8_of(answer.body, decoded)
+        page = read_page(decoded.text, identity, extractor=self.extractor, base=answer.url, utf8=utf8)
         if self.opt_out == "drop" and (reason := opt_out(page.facts.robots, tdm=page.facts.tdm)):
             return Quarantined(identity, "opt_out", f"the page says {reason}")
         meta |= {"published": page.facts.date, "canonical": page.facts.url if page.facts.url != answer.url else ""}
