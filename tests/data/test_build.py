@@ -354,3 +354,13 @@ def test_a_file_name_that_is_no_utf_8_is_one_sentence(make_recipe: Make, tmp_pat
     with pytest.raises(DataError, match="file name") as caught:
         build(recipe, tmp_path / "out")
     assert caught.value.hint
+
+
+def test_what_a_step_needs_is_missed_before_anything_is_read(make_recipe: Make, tmp_path: Path) -> None:
+    lists = {"step": "word_lists", "lists": [{"name": "x", "path": str(tmp_path / "none.txt")}]}
+    recipe = make_recipe({"a.txt": "本文である。"}, ["lines", lists])
+    with pytest.raises(UsageError, match="word list 'x'"):
+        plan(recipe)
+    with pytest.raises(UsageError, match="word list 'x'"):
+        build(recipe, tmp_path / "out")
+    assert not (tmp_path / "out.partial").exists()

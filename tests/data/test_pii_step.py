@@ -141,3 +141,17 @@ def test_every_class_is_found_and_little_else(seed: int, frames: dict[str, list[
         floor = 0.97 if kind in ("person_name", "postal_address") else 0.98
         assert recall >= floor, (kind, recall)
         assert precision >= 0.98, (kind, precision)
+
+
+def test_titles_are_masked_too() -> None:
+    documents = [
+        Document("s/0", "本文である。", title="山田様宛 taro@example.co.jp の件"),
+        Document("s/1", "本文である。", title="お知らせ"),
+    ]
+    batch = to_batch(documents, "s", "CC0-1.0")
+    changed = MaskPersonalData(step="mask_personal_data", action_by_class={"email": "drop"}).run(batch)
+    titles = changed.batch.column("title").to_pylist()
+    assert titles[1] == "お知らせ"
+    assert "taro@example.co.jp" not in titles[0]
+    assert changed.batch.column("pii_count").to_pylist() == [0, 0]  # of the text
+    assert "title_email" in changed.edits.column("kind").to_pylist()

@@ -89,3 +89,29 @@ def test_the_command_writes_it(corpus: Artifact, tmp_path: Path) -> None:
     assert out.stat().st_size > 50_000
     done = CliRunner().invoke(app, ["data", "show", str(corpus.path), "--html", str(tmp_path)])
     assert done.exit_code != 0
+
+
+def test_originals_are_shown_only_when_asked_for(tmp_path: Path) -> None:
+    steps = [{"step": "mask_personal_data", "keep_originals": True}]
+    corpus = _corpus(tmp_path, TEXTS[0], "text", steps)
+    write_page(corpus, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert MAIL not in html
+    assert "kept in dropped/originals" in html
+    write_page(corpus, tmp_path / "page.html", originals=True)
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"<del>{MAIL}</del>" in html
+    assert "Do not pass them on" in html
+
+
+@pytest.mark.parametrize("action", ["mask", "drop"])
+def test_every_reason_can_be_read_on_the_command_line(tmp_path: Path, action: str) -> None:
+    lines = "\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in TEXTS)
+    steps: list[dict[str, Any]] = [{"step": "mask_personal_data", "action": action}, {"step": "characters"},
+             {"step": "length", "minimum_chars": 10}]  # fmt: skip
+    corpus = _corpus(tmp_path, lines, "jsonl", steps)
+    for key in corpus.manifest.stats["total"]["dropped"]:
+        for word in (key, *key.split(":")):
+            done = CliRunner().invoke(app, ["data", "show", str(corpus.path), "--dropped", word])
+            assert done.exit_code == 0, done.output
+            assert "○" in done.stdout

@@ -24,7 +24,7 @@ def _place(kind: str, start: int, length: int) -> dict[str, Any]:
 class MaskPersonalData(Step):
     """Find personal data by class and mask it, put a fake in its place, remove it, or drop the document.
 
-    Columns added: `pii_count`, and `pii_spans` with class and place in the new text. Each change is an edit row (class,
+    Titles are masked as texts are. Columns added: `pii_count`, and `pii_spans` with class and place in the new text. Each change is an edit row (class,
     place and length in the old text); the old text itself is kept only where `keep_originals` asks for it, and in
     `dropped/` for documents that are dropped. Corporate numbers are public and stay unless named in `classes`.
     """
@@ -87,13 +87,38 @@ class MaskPersonalData(Step):
             else:
                 changed[row] = replace(text[row].as_py(), spans, self.action_of, tag=self.tag, seed=self.seed)
         edits = self._edits(batch, changed)
+        batch, in_titles = self._titles(batch)
         dropped = [self._drops(batch, reason, threshold, rows) for (reason, threshold), rows in drops.items()]
         batch = self._columns(batch, changed)
         if drops:
             gone = pa.array(sorted(row for rows in drops.values() for row, _ in rows), pa.int64())
             stays = pc.invert(pc.is_in(pa.array(range(batch.num_rows), pa.int64()), value_set=gone))
             batch = batch.filter(stays)
+        edits = pa.concat_tables([edits, in_titles])
         return Changed(batch, pa.concat_tables(dropped) if dropped else NO_DROPS, edits)
+
+    def _titles(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Table]:
+        """Titles are subjects of mail and first lines: they hold what texts hold. Their edits are `title_CLASS`.
+
+        No document is dropped for its title alone; what would drop it is masked there.
+        """
+        titles = batch.column("title")
+        changed = {
+            row: replace(titles[row].as_py(), spans, self._action_in_title, tag=self.tag, seed=self.seed)
+            for row, spans in find(titles, self.rules)
+        }
+        if not changed:
+            return batch, NO_EDITS
+        mask = pa.array([row in changed for row in range(batch.num_rows)])
+        values = pa.array([changed[row][0] for row in sorted(changed)], pa.string())
+        position = batch.schema.get_field_index("title")
+        masked = pc.replace_with_mask(titles, mask, values)
+        edits = self._edits(batch, changed, column="title")
+        return batch.set_column(position, batch.schema.field(position), masked), edits
+
+    def _action_in_title(self, kind: str) -> Action:
+        action = self.action_of(kind)
+        return "mask" if action == "drop" else action
 
     def _verdict(self, spans: list[Span]) -> tuple[str, float | None] | None:
         """Why a document goes: (reason, threshold), or None."""
@@ -121,13 +146,19 @@ class MaskPersonalData(Step):
             details=[json.dumps([_place(s.kind, s.start, s.length) for s in spans]) for _, spans in rows],
         )
 
-    def _edits(self, batch: pa.RecordBatch, changed: dict[int, tuple[str, list[Edit]]]) -> pa.Table:
+    def _edits(
+        self, batch: pa.RecordBatch, changed: dict[int, tuple[str, list[Edit]]], column: str = "text"
+    ) -> pa.Table:
         rows: list[dict[str, Any]] = []
         for row, (_, edits) in changed.items():
-            old = batch.column("text")[row].as_py() if self.keep_originals else None
+            old = batch.column(column)[row].as_py() if self.keep_originals else None
             identity = {"id": batch.column("id")[row].as_py(), "source": batch.column("source")[row].as_py()}
             for edit in edits:
-                place = {"kind": edit.kind, "start": edit.start, "length": edit.length}
+                place = {
+                    "kind": edit.kind if column == "text" else f"{column}_{edit.kind}",
+                    "start": edit.start,
+                    "length": edit.length,
+                }
                 kept = old and {"before": old[edit.start : edit.start + edit.length], "after": edit.after}
                 rows.append({**identity, "step": self.name, **place, **(kept or {"before": None, "after": None})})
         return pa.Table.from_pylist(rows, schema=EDITS) if rows else NO_EDITS
