@@ -24,9 +24,10 @@ def _place(kind: str, start: int, length: int) -> dict[str, Any]:
 class MaskPersonalData(Step):
     """Find personal data by class and mask it, put a fake in its place, remove it, or drop the document.
 
-    Titles are masked as texts are. Columns added: `pii_count`, and `pii_spans` with class and place in the new text. Each change is an edit row (class,
-    place and length in the old text); the old text itself is kept only where `keep_originals` asks for it, and in
-    `dropped/` for documents that are dropped. Corporate numbers are public and stay unless named in `classes`.
+    Titles are masked as texts are. Columns added: `pii_count`, and `pii_spans` with class and place in the new text.
+    Each change is an edit row (class, place and length in the old text); the old text itself is kept only where
+    `keep_originals` asks for it, and in `dropped/` for documents that are dropped. Corporate numbers are public and
+    stay unless named in `classes`.
     """
 
     step: Literal["mask_personal_data"]
