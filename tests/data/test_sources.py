@@ -12,25 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.data.found import document as _document
+from tests.data.found import quarantined as _bad
 
 from jpfm.core.errors import DataError
 from jpfm.data.document import Document, Quarantined, to_batch
 from jpfm.data.sources.base import Piece
 
 Read = Callable[..., list[Document | Quarantined]]
-
-
-def _document(found: list[Document | Quarantined]) -> Document:
-    (one,) = found
-    assert isinstance(one, Document), one
-    return one
-
-
-def _bad(found: list[Document | Quarantined], error: str) -> Quarantined:
-    (one,) = found
-    assert isinstance(one, Quarantined), one
-    assert one.error == error
-    return one
 
 
 # --- Markdown -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """`jpfm data ...`: build a corpus and look at it. Never imports torch."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,22 +87,29 @@ def judge(
     filters: Annotated[list[str], typer.Argument(metavar="FILTER|RECIPE...", help="e.g. swallow-v1 length my.yaml")],
 ) -> None:
     """What filters would drop of an annotated corpus, side by side; reads columns, not text."""
-    from rich.console import Console
-    from rich.table import Table
-
     from jpfm.core.artifact import open_artifact
     from jpfm.data.judge import judge as judge_corpus
 
     verdicts = judge_corpus(open_artifact(corpus, "corpus"), [step for word in filters for step in _filters(word)])
-    table = Table(box=None, pad_edge=False)
-    for name in ("", *(verdict.name for verdict in verdicts)):
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
-    table.add_row("read", *(f"{verdict.read:,}" for verdict in verdicts))
+    rows = [["", *(verdict.name for verdict in verdicts)], ["read", *(f"{verdict.read:,}" for verdict in verdicts)]]
     for reason in dict.fromkeys(reason for verdict in verdicts for reason in verdict.dropped):
-        table.add_row(f"− {reason}", *(f"{v.dropped[reason]:,}" if v.dropped[reason] else "·" for v in verdicts))
-    table.add_row("kept", *(f"{verdict.kept:,}" for verdict in verdicts))
-    table.add_row("kept share", *("–" if v.kept_share is None else f"{v.kept_share:.1%}" for v in verdicts))
-    table.add_row("characters kept", *("–" if v.kept_chars is None else f"{v.kept_chars:,}" for v in verdicts))
+        rows.append([f"− {reason}", *(f"{v.dropped[reason]:,}" if v.dropped[reason] else "·" for v in verdicts)])
+    rows.append(["kept", *(f"{verdict.kept:,}" for verdict in verdicts)])
+    rows.append(["kept share", *("–" if v.kept_share is None else f"{v.kept_share:.1%}" for v in verdicts)])
+    rows.append(["characters kept", *("–" if v.kept_chars is None else f"{v.kept_chars:,}" for v in verdicts)])
+    _print_table(rows)
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows, the first of them the heading; wide enough for all columns when it goes into a file."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for position, name in enumerate(rows[0]):
+        table.add_column(name, justify="left" if position == 0 else "right", no_wrap=True)
+    for row in rows[1:]:
+        table.add_row(*row)
     console = Console()
     console.print(table) if console.is_terminal else Console(width=400).print(table)
 
@@ -137,17 +145,7 @@ def _filters(word: str) -> list[Any]:
 @app.command()
 def stats(corpus: Path) -> None:
     """The funnel: documents read, kept and dropped by reason, for each source."""
-    from rich.console import Console
-    from rich.table import Table
-
     from jpfm.core.artifact import open_artifact
     from jpfm.data.look import funnel
 
-    heading, *rows = funnel(open_artifact(corpus, "corpus").manifest.stats)
-    table = Table(box=None, pad_edge=False)
-    for position, name in enumerate(heading):
-        table.add_column(name, justify="left" if position == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    console.print(table) if console.is_terminal else Console(width=400).print(table)
+    _print_table(funnel(open_artifact(corpus, "corpus").manifest.stats))

@@ -18,7 +18,7 @@ from jpfm.core.artifact import Artifact
 from jpfm.core.errors import UsageError
 from jpfm.data.steps.base import Filter
 
-_PLACEHOLDER = ("id", "source", "text")
+_NOT_READ = ("id", "source", "text")
 
 
 @dataclass
@@ -61,7 +61,7 @@ def judge(corpus: Artifact, filters: Sequence[Filter]) -> list[Verdict]:
     columns = sorted({column for step in filters for column in step.needs} | ({"num_chars"} if measured else set()))
     for file in files:
         for batch in pq.ParquetFile(file).iter_batches(columns=columns):
-            rows = _with_placeholders(batch)
+            rows = _with_blank_text(batch)
             for step, verdict in zip(filters, verdicts, strict=True):
                 changed = step.run(rows)
                 verdict.read += batch.num_rows
@@ -73,10 +73,10 @@ def judge(corpus: Artifact, filters: Sequence[Filter]) -> list[Verdict]:
     return verdicts
 
 
-def _with_placeholders(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _with_blank_text(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Filters write dropped rows with their text; here nobody reads it, so it is not read from disk either."""
     blank = pa.array([""] * batch.num_rows, pa.string())
-    for name in _PLACEHOLDER:
+    for name in _NOT_READ:
         if name not in batch.schema.names:
             batch = batch.append_column(name, blank)
     return batch

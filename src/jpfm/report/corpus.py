@@ -113,10 +113,12 @@ def _pick(files: Sequence[Path], where: pl.Expr, number: int) -> list[dict[str, 
         ids = pl.scan_parquet(file).with_row_index("_row").filter(where).select("_row", "id").collect()
         found += [(_rank(f"{identity} {row}"), file, row) for row, identity in ids.iter_rows()]
         found = sorted(found)[:number]
-    rows = []
-    for _, file, row in found:
-        rows.append(pq.read_table(file).slice(row, 1).to_pylist()[0])
-    return rows
+    rows: dict[tuple[Path, int], dict[str, Any]] = {}
+    for file in {file for _, file, _ in found}:  # each file is read once, and only its chosen rows are kept
+        numbers = [row for _, other, row in found if other == file]
+        chosen = pl.scan_parquet(file).with_row_index("_row").filter(pl.col("_row").is_in(numbers)).collect()
+        rows |= {(file, row.pop("_row")): row for row in chosen.to_dicts()}
+    return [rows[file, row] for _, file, row in found]
 
 
 def _kept(corpus: Artifact, source: str, number: int) -> Iterator[Sample]:

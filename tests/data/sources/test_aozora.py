@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.data.found import document as _document
+from tests.data.found import quarantined as _bad
 
 from jpfm.data.document import Document, Quarantined
 from jpfm.data.sources.aozora_marks import accented, clean, gaiji
@@ -16,19 +18,6 @@ from jpfm.data.sources.archive import members
 from jpfm.data.sources.base import Piece
 
 Read = Callable[..., list[Document | Quarantined]]
-
-
-def _document(found: list[Document | Quarantined]) -> Document:
-    (one,) = found
-    assert isinstance(one, Document), one
-    return one
-
-
-def _bad(found: list[Document | Quarantined], error: str) -> Quarantined:
-    (one,) = found
-    assert isinstance(one, Quarantined), one
-    assert one.error == error
-    return one
 
 
 AOZORA = {

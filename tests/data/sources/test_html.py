@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.data.found import document as _document
+from tests.data.found import quarantined as _bad
 
 from jpfm.data.document import Document, Quarantined, to_batch
 from jpfm.data.sources.boilerplate import is_boilerplate
@@ -18,19 +20,6 @@ from jpfm.data.sources.page_text import main_text
 from jpfm.data.sources.tags import MAX_ATTRIBUTES, MAX_REOPENED, MAX_STEPS, measure
 
 Read = Callable[..., list[Document | Quarantined]]
-
-
-def _document(found: list[Document | Quarantined]) -> Document:
-    (one,) = found
-    assert isinstance(one, Document), one
-    return one
-
-
-def _bad(found: list[Document | Quarantined], error: str) -> Quarantined:
-    (one,) = found
-    assert isinstance(one, Quarantined), one
-    assert one.error == error
-    return one
 
 
 def _facts(markup: str, base: str) -> Facts:

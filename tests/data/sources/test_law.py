@@ -12,24 +12,13 @@ from typing import Any
 
 import pytest
 from lxml import etree
+from tests.data.found import document as _document
+from tests.data.found import quarantined as _bad
 
 from jpfm.data.document import Document, Quarantined
 from jpfm.data.sources.base import Piece
 
 Read = Callable[..., list[Document | Quarantined]]
-
-
-def _document(found: list[Document | Quarantined]) -> Document:
-    (one,) = found
-    assert isinstance(one, Document), one
-    return one
-
-
-def _bad(found: list[Document | Quarantined], error: str) -> Quarantined:
-    (one,) = found
-    assert isinstance(one, Quarantined), one
-    assert one.error == error
-    return one
 
 
 LAW = """<?xml version="1.0" encoding="UTF-8"?>

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.data.found import document as _one
 
 from jpfm.data.document import Document, Quarantined
 from jpfm.data.sources import mail as module
@@ -23,12 +24,6 @@ from jpfm.data.sources.mail_text import flowed, html_text, own_text
 from jpfm.data.sources.mime import parameters, unfold
 
 Read = Callable[..., list[Document | Quarantined]]
-
-
-def _one(items: list[Document | Quarantined]) -> Document:
-    (item,) = items
-    assert isinstance(item, Document), item
-    return item
 
 
 def _mail(text: str, **headers: str) -> EmailMessage:

@@ -16,6 +16,8 @@ from docx.oxml.ns import nsdecls
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pptx.util import Cm
+from tests.data.found import document as _one
+from tests.data.found import quarantined as _why
 
 from jpfm.data.document import Document, Quarantined
 from jpfm.data.sources import ooxml
@@ -50,18 +52,6 @@ def _changed(data: bytes, parts: Mapping[str, bytes | None]) -> bytes:
             if content is not None:
                 new.writestr(name, content)
     return out.getvalue()
-
-
-def _one(items: list[Document | Quarantined]) -> Document:
-    (item,) = items
-    assert isinstance(item, Document), item
-    return item
-
-
-def _why(items: list[Document | Quarantined]) -> Quarantined:
-    (item,) = items
-    assert isinstance(item, Quarantined), item
-    return item
 
 
 def _xml(text: str) -> Any:

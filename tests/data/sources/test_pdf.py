@@ -14,6 +14,8 @@ from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import CIDFont, UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
+from tests.data.found import document as _one
+from tests.data.found import quarantined as _why
 
 from jpfm.data.document import Document, Quarantined
 from jpfm.data.sources.base import Piece
@@ -55,18 +57,6 @@ def _draw(canvas: Canvas, lines: Sequence[str], x: float, y: float, size: float 
 def _finish(canvas: Canvas, file: io.BytesIO) -> bytes:
     canvas.save()
     return file.getvalue()
-
-
-def _one(items: list[Document | Quarantined]) -> Document:
-    (item,) = items
-    assert isinstance(item, Document), item
-    return item
-
-
-def _why(items: list[Document | Quarantined]) -> Quarantined:
-    (item,) = items
-    assert isinstance(item, Quarantined), item
-    return item
 
 
 def _page(*paragraphs: str, chars: int = 20) -> bytes:
