@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from benchmarks.data.report import environment, heading, median_seconds, write
 
 from jpfm.core.artifact import Artifact
+from jpfm.core.shards import Engine
 from jpfm.data.build import build
 from jpfm.data.recipe import Recipe
 from jpfm.data.sources.aozora import _split
@@ -68,7 +69,7 @@ def timed_build(root: Path, pattern: str, repeats: int) -> tuple[list[float], li
     for number in range(repeats + 1):  # the first compiles and warms the page cache
         out = root / f"out-{number}"
         begun, spent = time.perf_counter(), time.process_time()
-        made = build(recipe(root, pattern), out, workers=1)
+        made = build(recipe(root, pattern), out, engine=Engine(workers=1))
         wall.append(time.perf_counter() - begun)
         cpu.append(time.process_time() - spent)
         if number < repeats:

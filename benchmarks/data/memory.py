@@ -19,6 +19,7 @@ from typing import Any
 import zstandard
 from benchmarks.data.report import environment, heading, mixed_texts, write
 
+from jpfm.core.shards import Engine
 from jpfm.data.build import build
 from jpfm.data.recipe import Recipe
 
@@ -74,7 +75,7 @@ def run(folder: Path, name: str, form: str, settings: dict[str, Any], result: An
         }
     )  # fmt: skip
     begun = time.perf_counter()
-    made = build(recipe, folder / "out", workers=1)
+    made = build(recipe, folder / "out", engine=Engine(workers=1))
     assert made is not None
     total = made.manifest.stats["total"]
     result.put(

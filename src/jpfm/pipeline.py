@@ -12,6 +12,7 @@ from typing import Literal
 from jpfm.core.artifact import Artifact
 from jpfm.core.config import Settings
 from jpfm.core.log import log
+from jpfm.core.shards import Engine
 from jpfm.data.build import build
 from jpfm.data.recipe import Recipe
 from jpfm.eval.run import EvalConfig, evaluate
@@ -39,7 +40,7 @@ def run(config: PipelineConfig, out: Path, *, workers: int) -> Artifact:
     """Run all stages into `out`; returns the leaderboard."""
     for task in config.eval.tasks:  # a missing benchmark file is said now, not after training
         task.check()
-    corpus = build(config.data, out / "corpus", workers=workers)
+    corpus = build(config.data, out / "corpus", engine=Engine(workers=workers))
     assert corpus is not None  # only a slice returns None
     log.info("corpus: %s", corpus.path)
     tokenizer = tokenizers.train(config.tokenizer, corpus, out / "tokenizer")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jpfm.core.errors import EnvironmentProblem, UsageError
-from jpfm.core.shards import Slice, map_shards
+from jpfm.core.shards import Engine, Slice, map_shards
 
 
 @given(st.integers(1, 9), st.integers(0, 40))
@@ -31,20 +31,20 @@ def test_a_slice_that_is_none_is_explained(text: str) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_the_jobs(workers: int) -> None:
     jobs = [7, 3, 9, 1, 5]
-    assert list(map_shards(float, jobs, workers=workers)) == [(job, float(job)) for job in jobs]
+    assert list(map_shards(float, jobs, Engine(workers=workers))) == [(job, float(job)) for job in jobs]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_users_error_arrives_with_its_hint(workers: int) -> None:
     with pytest.raises(UsageError) as caught:
-        list(map_shards(Slice.parse, ["0/2", "2/2", "1/2"], workers=workers))
+        list(map_shards(Slice.parse, ["0/2", "2/2", "1/2"], Engine(workers=workers)))
     assert "--slice 2/2" in caught.value.message
     assert "e.g." in caught.value.hint
 
 
 def test_a_worker_that_dies_is_one_sentence() -> None:
     with pytest.raises(EnvironmentProblem, match="worker process ended unexpectedly"):
-        list(map_shards(os._exit, [9, 9], workers=2))
+        list(map_shards(os._exit, [9, 9], Engine(workers=2)))
 
 
 def _workers_of(process: int) -> list[int]:
@@ -61,7 +61,7 @@ def _runs(process: int) -> bool:
 
 
 def test_workers_end_with_a_killed_parent() -> None:
-    code = "import time; from jpfm.core.shards import map_shards\nlist(map_shards(time.sleep, [60, 60], workers=2))"
+    code = "import time; from jpfm.core.shards import Engine, map_shards\nlist(map_shards(time.sleep, [60, 60], Engine(workers=2)))"
     parent = subprocess.Popen([sys.executable, "-c", code])
     until = time.monotonic() + 60
     while len(workers := _workers_of(parent.pid)) < 2 and time.monotonic() < until:

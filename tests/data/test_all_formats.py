@@ -12,6 +12,7 @@ import pytest
 
 from jpfm.core import config
 from jpfm.core.artifact import Artifact, verify
+from jpfm.core.shards import Engine
 from jpfm.core.yaml12 import Node
 from jpfm.data.build import build
 from jpfm.data.recipe import Recipe
@@ -99,7 +100,7 @@ def test_it_opens_as_a_data_set_and_as_a_page(made: Artifact, tmp_path: Path) ->
 
 
 def test_two_workers_give_the_same_corpus(recipe: Recipe, made: Artifact, tmp_path: Path) -> None:
-    again = build(recipe, tmp_path / "again", workers=2)
+    again = build(recipe, tmp_path / "again", engine=Engine(workers=2))
     assert again is not None
     assert again.id == made.id
 

@@ -18,7 +18,7 @@ import pytest
 from jpfm.core.artifact import Artifact, verify
 from jpfm.core.config import Loaded
 from jpfm.core.errors import ArtifactError, DataError, UsageError
-from jpfm.core.shards import Slice
+from jpfm.core.shards import Engine, Slice
 from jpfm.data.build import build, plan, read_documents
 from jpfm.data.recipe import Recipe
 
@@ -142,7 +142,7 @@ def test_workers_and_slices_and_folders_do_not_change_the_corpus(make_recipe: Ma
     recipe = make_recipe(POEMS, STEPS, slice_bytes=400)
     assert len(plan(recipe)) > 6
     alone = _build(recipe, tmp_path / "alone")
-    assert _build(recipe, tmp_path / "else" / "two", workers=2).manifest.files == alone.manifest.files
+    assert _build(recipe, tmp_path / "else" / "two", engine=Engine(workers=2)).manifest.files == alone.manifest.files
     for part in ("1/2", "0/2"):
         assert build(recipe, tmp_path / "sliced", part=Slice.parse(part)) is None
     assert not (tmp_path / "sliced").exists()
@@ -186,7 +186,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from jpfm.core import config
-from jpfm.core.shards import Slice
+from jpfm.core.shards import Engine, Slice
 from jpfm.data.build import build
 from jpfm.data.recipe import Recipe
 build(config.load(Path(sys.argv[1]), Recipe).config, Path(sys.argv[2]), {settings})
@@ -231,7 +231,11 @@ def test_a_build_with_workers_killed_at_random_moments_too(make_recipe: Make, tm
     seed = random.randrange(10**6)
     print(f"random moments of seed {seed}")
     for moment in sorted(random.Random(seed).sample(range(2, 80), 2)):
-        _kill_at(_start(_file(recipe, tmp_path), tmp_path / "out", "workers=2"), tmp_path / "out.partial", moment)
+        _kill_at(
+            _start(_file(recipe, tmp_path), tmp_path / "out", "engine=Engine(workers=2)"),
+            tmp_path / "out.partial",
+            moment,
+        )
     assert _build(recipe, tmp_path / "out").id == _build(recipe, tmp_path / "alone").id
     assert verify(tmp_path / "out") == []
 

@@ -13,6 +13,7 @@ import pytest
 
 from jpfm.core.artifact import Artifact, open_artifact, verify
 from jpfm.core.errors import ArtifactError, DataError
+from jpfm.core.shards import Engine
 from jpfm.data.build import build
 from jpfm.data.recipe import Recipe
 from jpfm.data.steps.quality import Quality, QualityScore
@@ -84,7 +85,8 @@ def test_a_recipe_trains_measures_keeps_and_thresholds(raw: Path, tmp_path: Path
 def test_any_number_of_workers_gives_the_same_bytes(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jpfm.data.build._WORTH_A_PROCESS", 0)
     made = [
-        _build(_recipe(raw, TRAIN, slice_bytes=1000), tmp_path / f"out{workers}", workers=workers) for workers in (1, 2)
+        _build(_recipe(raw, TRAIN, slice_bytes=1000), tmp_path / f"out{workers}", engine=Engine(workers=workers))
+        for workers in (1, 2)
     ]
     first, second = made
     assert len([entry for entry in first.manifest.files if entry.path.startswith("documents/")]) == 3

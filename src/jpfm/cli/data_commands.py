@@ -1,14 +1,16 @@
 """`jpfm data ...`: build a corpus and look at it. Never imports torch."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from jpfm.cli.shared import Dry, Out, Overrides, Workers, emit, load_config, require_out, show_dry_run
+from jpfm.cli.shared import Dry, Out, Overrides, Workers, emit, load_config, make_engine, require_out, show_dry_run
+from jpfm.core.errors import UsageError
 from jpfm.core.shards import Slice
+
+EngineKind = Literal["local", "ray"]
 
 app = typer.Typer(help="Build a corpus from raw files and look at it.", no_args_is_help=True)
 
@@ -21,6 +23,16 @@ def build(
     workers: Workers = None,
     part: Annotated[
         str | None, typer.Option("--slice", metavar="I/N", help="Build only this part; for array jobs.")
+    ] = None,
+    decide: Annotated[
+        bool, typer.Option("--decide", help="When all slices are done: make the next decision (dedup and the like).")
+    ] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Finish what slices began; refused while some are missing.")
+    ] = False,
+    engine: Annotated[EngineKind, typer.Option(help="local: processes on this machine. ray: a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="With --engine ray: a running cluster (HOST:PORT or auto); else one starts here.")
     ] = None,
     limit_docs: Annotated[int | None, typer.Option(min=1, help="Documents to read of each shard, for a trial.")] = None,
     dry_run: Dry = False,
@@ -35,9 +47,13 @@ def build(
         show_dry_run(loaded, list(plans.data(loaded.config)))
         return
     target = require_out(out, "data build")
+    if sum((part is not None, decide, finish)) > 1:
+        raise UsageError("--slice, --decide and --finish are steps of their own", hint="run them one after the other")
+    if address is not None and engine != "ray":
+        raise UsageError("--address belongs to --engine ray", hint="add --engine ray, or leave --address out")
     made = build_corpus(
-        loaded.config, target, workers=workers or os.cpu_count() or 1, part=Slice.parse(part) if part else None,
-        limit_docs=limit_docs,
+        loaded.config, target, engine=make_engine(engine, workers, address),
+        part=Slice.parse(part) if part else None, decide=decide, finish=finish, limit_docs=limit_docs,
     )  # fmt: skip
     if made is not None:
         emit(made.path)
@@ -56,7 +72,6 @@ def show(
 ) -> None:
     """Read kept or dropped documents, here or on a page for a browser."""
     from jpfm.core.artifact import open_artifact
-    from jpfm.core.errors import UsageError
     from jpfm.data.look import show_dropped, show_kept
 
     artifact = open_artifact(corpus, "corpus")
@@ -118,7 +133,6 @@ def _filters(word: str) -> list[Any]:
     """The filters that a word names: one step with its published settings, or all filters of a recipe file."""
     import pydantic
 
-    from jpfm.core.errors import UsageError
     from jpfm.data.recipe import Recipe
     from jpfm.data.steps import AnyStep
     from jpfm.data.steps.base import Filter
@@ -149,3 +163,21 @@ def stats(corpus: Path) -> None:
     from jpfm.data.look import funnel
 
     _print_table(funnel(open_artifact(corpus, "corpus").manifest.stats))
+
+
+@app.command()
+def signatures(
+    corpus: Path,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of near_duplicates to change.")
+    ] = None,
+    out: Out = None,
+    workers: Workers = None,
+) -> None:
+    """Make signatures of a corpus, which later recipes name in `against`; settings are those of its own recipe."""
+    from jpfm.core.artifact import open_artifact
+    from jpfm.data.signatures import like, make_signatures
+
+    artifact = open_artifact(corpus, "corpus")
+    target = require_out(out, "data signatures")
+    emit(make_signatures(artifact, target, like(artifact, settings or ()), make_engine("local", workers)).path)

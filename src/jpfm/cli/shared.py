@@ -1,14 +1,16 @@
 """Options that commands share, and how results and plans are printed."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
 from jpfm.core.config import Loaded, Settings, apply_overrides, read_file, validate
 from jpfm.core.errors import UsageError
+from jpfm.core.shards import Engine
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to make.", show_default=False)]
@@ -49,6 +51,12 @@ def require_out(out: Path | None, command: str) -> Path:
     if out is None:
         raise UsageError(f"{command}: --out is missing", hint="name the folder to make, e.g. --out out/first")
     return out
+
+
+def make_engine(kind: Literal["local", "ray"], workers: int | None, address: str | None = None) -> Engine:
+    """The engine that the options ask for: all cores, or all of a cluster, when no number of workers is given."""
+    everything = (os.cpu_count() or 1) if kind == "local" else 0
+    return Engine(kind, everything if workers is None else workers, address)
 
 
 def show_dry_run(loaded: Loaded[S], plan: Sequence[str]) -> None:

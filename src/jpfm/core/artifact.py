@@ -8,8 +8,9 @@
 and renames. Running it again finds the finished directory and does nothing, or finds the partial one and lets `work`
 go on. What `work` finds in `draft.path` is its own earlier output, so it skips what is there.
 
-The id covers (kind, stage version, config, parents, files): no clock, no host, no path. Files under `logs/` and
-directories that are artifacts of their own (they hold a manifest) are kept but not part of the id.
+The id covers (kind, stage version, config, parents, files): no clock, no host, no path. Files under `logs/`, under
+`state/` (what a stage keeps to change its result later) and directories that are artifacts of their own (they hold a
+manifest) are kept but not part of the id.
 Refused: a database of runs beside the files; it drifts from them.
 """
 
@@ -32,10 +33,11 @@ from jpfm.core.log import Events, log
 from jpfm.core.rights import Rights
 from jpfm.core.run import RunInfo
 
-Kind = Literal["source", "classifier", "corpus", "tokenizer", "tokens", "checkpoint", "scores", "report"]
+Kind = Literal["source", "classifier", "signatures", "corpus", "tokenizer", "tokens", "checkpoint", "scores", "report"]
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
 LOGS = "logs"
+STATE = "state"
 DISCARDED = ".discarded"
 
 
@@ -344,7 +346,7 @@ def hash_files(folder: Path) -> Iterator[FileEntry]:
     """Every content file below an artifact, sorted; logs and nested artifacts left out."""
     for path in sorted(folder.iterdir()):
         if path.is_dir():
-            if path.name != LOGS and not path.is_symlink():
+            if path.name not in (LOGS, STATE) and not path.is_symlink():
                 yield from (
                     FileEntry(path=f"{path.name}/{e.path}", bytes=e.bytes, sha256=e.sha256)
                     for e in ([] if (path / MANIFEST).exists() else hash_files(path))

@@ -1,9 +1,9 @@
-"""Run a function over shards: in this process, in local worker processes, or a slice `I/N` of them.
+"""Run a function over shards: in this process, in local worker processes, on a Ray cluster, or a slice `I/N` of them.
 
-    for result in map_shards(build_one, jobs, workers=2): ...
+    for job, result in map_shards(build_one, jobs, Engine(workers=2)): ...
 
-`function` is a module-level function and each job pickles; results come in the order of the jobs whatever the number
-of workers. Workers are spawned, not forked: pyarrow and numba run threads, and a fork of those can hang.
+`function` is a module-level function and each job pickles; results come in the order of the jobs whatever the engine
+and the number of workers. Workers are spawned, not forked: pyarrow and numba run threads, and a fork of those can hang.
 """
 
 import multiprocessing
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from jpfm.core.errors import EnvironmentProblem, UsageError
 
@@ -51,20 +51,44 @@ class Slice:
         return list(jobs[self.index :: self.count])
 
 
+@dataclass(frozen=True)
+class Engine:
+    """What works on shards. It never changes a result."""
+
+    kind: Literal["local", "ray"] = "local"
+    workers: int = 1
+    """local: processes on this machine. ray: tasks at once; 0 takes all CPUs of the cluster."""
+    address: str | None = None
+    """ray: address of a cluster that runs (`auto` finds it); None starts one on this machine."""
+
+    def few(self) -> "Engine":
+        """This engine for work that is not worth starting processes."""
+        return Engine() if self.kind == "local" else self
+
+
+LOCAL = Engine()
+"""One process: this one."""
+
+
 def map_shards(
-    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int = 1
+    function: Callable[[Job], Result], jobs: Sequence[Job], engine: Engine = LOCAL
 ) -> Iterator[tuple[Job, Result]]:
     """Yield (job, function(job)) for each job, in order.
 
     Raises:
         EnvironmentProblem: a worker process died (out of memory, or killed from outside).
     """
-    if workers <= 1 or len(jobs) <= 1:
+    if engine.kind == "ray":
+        from jpfm.core.ray_engine import map_on_ray
+
+        yield from map_on_ray(function, jobs, engine)
+        return
+    if engine.workers <= 1 or len(jobs) <= 1:
         for job in jobs:
             yield job, function(job)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_begin_worker) as pool:
+    with ProcessPoolExecutor(min(engine.workers, len(jobs)), mp_context=context, initializer=_begin_worker) as pool:
         futures = [pool.submit(function, job) for job in jobs]
         try:
             for job, future in zip(jobs, futures, strict=True):

@@ -1,18 +1,18 @@
 """Run a recipe: raw files in, a corpus artifact out, every document accounted for.
 
-    corpus = build(recipe, Path("out/corpus"), workers=2)
+    corpus = build(recipe, Path("out/corpus"), engine=Engine(workers=2))
 
-The steps fall into passes, cut at corpus steps. A pass maps every shard on its own (`data.shard`). A shard is written
-under a temporary name and renamed, so a kill loses at most the shards being written, and any number of workers or array
-tasks gives the same bytes.
+The steps fall into passes, cut at corpus steps (`data.passes`). A pass maps every shard on its own (`data.shard`). A
+shard is written under a temporary name and renamed, so a kill loses at most the shards being written, and any number of
+workers, array tasks or Ray nodes gives the same bytes.
 
 Layout of the artifact: documents/*.parquet, dropped/*.parquet, quarantined/*.parquet, edits/*.parquet,
-sources/NAME/manifest.json, README.md (for `datasets.load_dataset`). `read = kept + dropped + quarantined` holds for
-each source and is checked.
+sources/NAME/manifest.json, README.md (for `datasets.load_dataset`); state/ (sketches, counts and decisions: what `jpfm
+forget` needs; not part of the id). `read = kept + dropped + quarantined` holds for each source and is checked.
 """
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,20 @@ import pyarrow.parquet as pq
 from jpfm.core import artifact as artifacts
 from jpfm.core import run
 from jpfm.core.artifact import Artifact, Draft, Finished, Manifest
-from jpfm.core.errors import UsageError
+from jpfm.core.errors import ArtifactError, UsageError
+from jpfm.core.lock import lock
 from jpfm.core.log import Events, log, progress
-from jpfm.core.shards import Slice, map_shards
+from jpfm.core.shards import LOCAL, Engine, Slice
 from jpfm.data import counts as counting
+from jpfm.data import passes
 from jpfm.data.card import card
-from jpfm.data.document import DROPPED, EDITS, QUARANTINED
+from jpfm.data.input_hashes import InputHashes
 from jpfm.data.recipe import Recipe, check_root
-from jpfm.data.shard import Job, RowGroups, Shard, join, run_shard
+from jpfm.data.shard import Job, Shard
 from jpfm.data.sources.base import Piece
 from jpfm.data.sources.corpus import CorpusSource
-from jpfm.data.steps.base import CorpusStep
 
-VERSION = 2
-_WORTH_A_PROCESS = 4_000_000  # bytes of input; starting workers takes longer than less than this
+VERSION = 3
 
 
 def plan(recipe: Recipe) -> list[Shard]:
@@ -64,8 +64,12 @@ def plan(recipe: Recipe) -> list[Shard]:
     return shards
 
 
-def source_artifacts(recipe: Recipe, shards: list[Shard]) -> list[Artifact]:
-    """What the corpus is made from: for each source its files by hash and its rights, or the corpus it rereads."""
+def source_artifacts(recipe: Recipe, shards: Sequence[Shard], hashes: InputHashes) -> list[Artifact]:
+    """What the corpus is made from: for each source its files by hash and its rights, or the corpus it rereads.
+
+    Args:
+        hashes: of files that were hashed before and have not changed; new ones are added.
+    """
     root = check_root(recipe)
     made = []
     with progress("hashing input", total=sum(shard.bytes for shard in shards) / 1e6, unit="MB") as bar:
@@ -75,7 +79,7 @@ def source_artifacts(recipe: Recipe, shards: list[Shard]) -> list[Artifact]:
                 continue
             pieces = [piece for shard in shards if shard.source == position for piece in shard.pieces]
             entries = []
-            for entry in source.entries(pieces):
+            for entry in hashes.entries(source, pieces):
                 entries.append(entry)
                 bar.advance(entry.bytes / 1e6)
             config = {"name": source.name, "rights": source.rights.model_dump()} | source.origin()
@@ -96,77 +100,87 @@ def source_artifacts(recipe: Recipe, shards: list[Shard]) -> list[Artifact]:
 
 
 def build(
-    recipe: Recipe, out: Path, *, workers: int = 1, part: Slice | None = None, limit_docs: int | None = None
-) -> Artifact | None:
+    recipe: Recipe, out: Path, *, engine: Engine = LOCAL, part: Slice | None = None, decide: bool = False,
+    finish: bool = False, limit_docs: int | None = None,
+) -> Artifact | None:  # fmt: skip
     """Run a recipe.
 
     Args:
-        part: build only this slice of the first pass and return None; a later call without it finishes the corpus.
+        part: build this slice of every pass whose decision is there, and return None.
+        decide: once all slices of a pass are done, make the decision that the next pass waits for, and return None.
+        finish: do what is left of a corpus whose slices are done; refused while some are not.
         limit_docs: read at most this many documents of each shard (a trial run; it is part of the artifact's id).
     Raises:
-        DataError: no document is left, or a count does not add up.
+        DataError: no document is left, a count does not add up, or input changes while it is read.
+        ArtifactError: slices are missing, or another process makes the corpus.
     """
     shards = plan(recipe)
-    sources = source_artifacts(recipe, shards)
+    hashes = InputHashes.read(out)
+    sources = source_artifacts(recipe, shards, hashes)
     identity = recipe.identity() | {"limit_docs": limit_docs}
-    places = [Artifact(out / source.path, source.manifest) for source in sources]
-    places += [artifact for step in recipe.steps for artifact in step.inputs()]
-    if part is not None and not part.is_whole:
-        asked = artifacts.plan_of("corpus", VERSION, identity, places)
-        _build_slice(recipe, out, asked, shards, part=part, workers=workers, limit_docs=limit_docs)
-        return None
+    parents = [Artifact(out / source.path, source.manifest) for source in sources]
+    parents += [artifact for step in recipe.steps for artifact in step.inputs()]
+    build_plan = artifacts.plan_of("corpus", VERSION, identity, parents)
+    if part is not None or decide or finish:
+        if artifacts.finished(out, build_plan) is not None:
+            return None if not finish else artifacts.open_artifact(out)
+        tasks = Tasks(recipe, out, build_plan, shards, limit_docs, engine)
+        if part is not None:
+            tasks.slice(part, hashes)
+            return None
+        if decide:
+            tasks.decide()
+            return None
+        tasks.require_slices()
 
     def work(draft: Draft) -> Finished:
-        return _work(draft, recipe, shards, sources, workers=workers, limit_docs=limit_docs)
+        hashes.write(draft.path)
+        return _work(draft, recipe, shards, sources, engine, limit_docs)
 
-    return artifacts.produce(out, kind="corpus", version=VERSION, config=identity, parents=places, work=work)
-
-
-def _build_slice(
-    recipe: Recipe, out: Path, plan: dict[str, Any], shards: list[Shard],
-    *, part: Slice, workers: int, limit_docs: int | None,
-) -> None:  # fmt: skip
-    if artifacts.finished(out, plan) is not None:
-        return
-    draft = artifacts.open_draft(out, plan)
-    jobs = [Job(recipe, 0, shard, str(draft.path / "work"), limit_docs) for shard in shards]
-    _run_pass(part.take(jobs), workers, f"slice {part.index}/{part.count}")
-    done = sum(job.counts_file.exists() for job in jobs)
-    log.info("slice %d/%d done; %d of %d shards are ready. Finish with the same command without --slice",
-             part.index, part.count, done, len(jobs))  # fmt: skip
+    return artifacts.produce(out, kind="corpus", version=VERSION, config=identity, parents=parents, work=work)
 
 
-def _run_pass(jobs: list[Job], workers: int, label: str) -> None:
-    todo = [job for job in jobs if not job.counts_file.exists()]
-    size = sum(job.shard.bytes for job in todo)
-    if size < _WORTH_A_PROCESS:
-        workers = 1
-    with progress(label, total=size / 1e6, unit="MB") as bar:
-        for job, kept in map_shards(run_shard, todo, workers=workers):
-            bar.advance(job.shard.bytes / 1e6, shard=job.shard.name, kept=kept)
+def jobs_of(recipe: Recipe, shards: Sequence[Shard], root: Path, limit_docs: int | None) -> list[list[Job]]:
+    """The jobs of each pass, one a shard."""
+    return [
+        [Job(recipe, number, shard, str(root), limit_docs) for shard in shards]
+        for number in range(len(recipe.passes()))
+    ]
 
 
 def _work(
-    draft: Draft, recipe: Recipe, shards: list[Shard], sources: list[Artifact], *, workers: int, limit_docs: int | None
-) -> Finished:
-    work = draft.path / "work"
+    draft: Draft, recipe: Recipe, shards: Sequence[Shard], sources: Sequence[Artifact], engine: Engine,
+    limit_docs: int | None,
+) -> Finished:  # fmt: skip
     events = Events(draft.logs / "events.jsonl")
-    passes = recipe.passes()
-    every: list[list[Job]] = []
-    for number, (decision, steps) in enumerate(passes):
-        jobs = [Job(recipe, number, shard, str(work), limit_docs) for shard in shards]
-        if decision is not None:
-            _decide(decision, every[-1], jobs[0].decision_file)
-        label = f"pass {number + 1}/{len(passes)}"
-        draft.status(f"{label}: {', '.join(step.name for step in steps) or 'apply ' + str(decision and decision.name)}")
-        _run_pass(jobs, workers, label)
-        events.write("pass finished", number=number + 1, of=len(passes))
-        every.append(jobs)
+    steps = recipe.passes()
+    every = jobs_of(recipe, shards, draft.path, limit_docs)
+    collecting = draft.path / "work" / passes.COLLECTING
+    if not collecting.exists():
+        passes.sweep(draft.path)
+        for number, ((decision, following), jobs) in enumerate(zip(steps, every, strict=True)):
+            label = f"pass {number + 1}/{len(steps)}"
+            names = ", ".join(step.name for step in following) or "apply " + str(decision and decision.name)
+            draft.status(f"{label}: {names}")
+            if decision is not None:
+                passes.decide(decision, every[number - 1], jobs[0].decision_folder, engine)
+            passes.run_pass(jobs, engine, label)
+            events.write("pass finished", number=number + 1, of=len(steps))
+        collecting.parent.mkdir(exist_ok=True)
+        artifacts.write_text(collecting, "")
+    return finish_corpus(draft, recipe, sources, every)
+
+
+def finish_corpus(draft: Draft, recipe: Recipe, sources: Sequence[Artifact], every: list[list[Job]]) -> Finished:
+    """Everything into its place, once all passes are done."""
+    steps = recipe.passes()
     counts = counting.add_up([[job.counts_file for job in jobs] for jobs in every])
-    _collect(draft.path, every)
-    for (decision, _), jobs in zip(passes, every, strict=True):
+    passes.collect(draft.path, every)
+    for (decision, _), jobs in zip(steps, every, strict=True):
         if decision is not None:
-            decision.keep(pq.read_table(jobs[0].decision_file), draft.path, {item.path.name: item for item in sources})
+            decision.keep(jobs[0].decision_folder, draft.path, {item.path.name: item for item in sources})
+    if told := passes.figures(steps, every):
+        counts["decisions"] = told
     for source in sources:
         if source.manifest.kind == "source":
             folder = draft.path / source.path
@@ -174,58 +188,75 @@ def _work(
             artifacts.write_text(folder / artifacts.MANIFEST, source.manifest.model_dump_json(indent=1) + "\n")
     counting.check(counts, draft.path / "quarantined")
     artifacts.write_text(draft.path / "README.md", card(recipe, counts, draft.path))
-    artifacts.discard(work)
+    artifacts.discard(draft.path / "work")
     return Finished(counts)
 
 
-def _decide(step: CorpusStep, before: list[Job], file: Path) -> None:
-    if file.exists():
-        return
-    log.info("%s: deciding over %d shards", step.name, len(before))
-    sketches, documents = (
-        [job.folder / folder / f"{job.shard.name}.parquet" for job in before] for folder in ("sketch", "documents")
-    )
-    decision = step.decide(sketches, documents)
-    temporary = file.with_name(file.name + ".tmp")
-    pq.write_table(decision.combine_chunks(), temporary, compression="zstd")
-    temporary.rename(file)
+@dataclass(frozen=True)
+class Tasks:
+    """A build in parts: array tasks that make slices, and tasks that decide and finish."""
 
+    recipe: Recipe
+    out: Path
+    plan: dict[str, Any]
+    shards: Sequence[Shard]
+    limit_docs: int | None
+    engine: Engine
 
-def _collect(path: Path, every: list[list[Job]]) -> None:
-    """Move the last pass's documents into place and join each shard's drops over the passes."""
-    for folder in ("documents", "dropped/originals", "quarantined", "edits"):
-        (path / folder).mkdir(parents=True, exist_ok=True)
-    for jobs in zip(*every, strict=True):
-        name = f"{jobs[0].shard.name}.parquet"
-        for folder, schema in (("dropped", DROPPED), ("edits", EDITS), ("quarantined", QUARANTINED)):
-            originals = path / "dropped" / "originals" / name if folder == "edits" else None
-            join([job.folder / folder / name for job in jobs], path / folder / name, schema, originals)
-        _place(jobs[-1].folder / "documents" / name, path / "documents" / name)
-    originals_folder = path / "dropped" / "originals"
-    if not any(originals_folder.iterdir()):
-        originals_folder.rmdir()
+    def _jobs(self, root: Path) -> list[list[Job]]:
+        return jobs_of(self.recipe, self.shards, root, self.limit_docs)
 
+    def slice(self, part: Slice, hashes: InputHashes) -> None:
+        """Build a slice of each pass that can run: the first, and those whose decision is made."""
+        with lock(self.out, shared=True):
+            draft = artifacts.open_draft(self.out, self.plan)
+            hashes.write(draft.path)
+            for number, jobs in enumerate(self._jobs(draft.path)):
+                if number and not jobs[0].decision_folder.exists():
+                    log.info("slice %d/%d: pass %d waits for its decision; run the line with --decide or --finish when "
+                             "all slices are done", part.index, part.count, number + 1)  # fmt: skip
+                    break
+                passes.run_pass(part.take(jobs), self.engine, f"slice {part.index}/{part.count}, pass {number + 1}")
+                left = len(passes.missing(jobs))
+                log.info("slice %d/%d, pass %d: done; %d of %d shards are ready", part.index, part.count, number + 1,
+                         len(jobs) - left, len(jobs))  # fmt: skip
+                if left and number + 1 < len(self.recipe.passes()):
+                    break
 
-def _place(made: Path, target: Path) -> None:
-    """Move a shard's documents to their place; those held out into a file of their own, which no `train` glob takes."""
-    if not made.exists() and target.exists():
-        return  # it was moved before a kill
-    if "split" not in pq.read_schema(made).names:
-        os.replace(made, target)
-        return
-    train, held_out = RowGroups(target), RowGroups(target.with_suffix(".held_out.parquet"))
-    num_held_out = 0
-    for batch in pq.ParquetFile(made).iter_batches(batch_size=4096):
-        chosen = pc.equal(batch.column("split"), "held_out")
-        train.add(batch.filter(pc.invert(chosen)))
-        held_out.add(batch.filter(chosen))
-        num_held_out += pc.sum(chosen).as_py() or 0
-    if not pq.read_metadata(made).num_rows:
-        train.add(pq.read_table(made))
-    train.close()
-    if num_held_out:
-        held_out.close()
-    artifacts.discard(made)
+    def decide(self) -> None:
+        """Make the next decision.
+
+        Raises:
+            ArtifactError: slices of the pass before it are missing.
+        """
+        with lock(self.out):
+            draft = artifacts.open_draft(self.out, self.plan)
+            every = self._jobs(draft.path)
+            for number, (step, _) in enumerate(self.recipe.passes()):
+                if step is not None and not every[number][0].decision_folder.exists():
+                    self._require(every[number - 1])
+                    passes.decide(step, every[number - 1], every[number][0].decision_folder, self.engine)
+                    log.info("%s: decided; slices of pass %d can run", step.name, number + 1)
+                    return
+            log.info("every decision is made; run the line with --finish when all slices are done")
+
+    def require_slices(self) -> None:
+        """Check that the first pass is whole.
+
+        Raises:
+            ArtifactError: slices are missing.
+        """
+        root = self.out.with_name(self.out.name + ".partial")
+        self._require(self._jobs(root)[0])
+
+    def _require(self, jobs: list[Job]) -> None:
+        if lacking := passes.missing(jobs):
+            raise ArtifactError(
+                f"{len(lacking)} of {len(jobs)} shards are not built yet: {', '.join(lacking[:5])}"
+                + (" ..." if len(lacking) > 5 else ""),
+                hint="run the slices that are missing (--slice I/N) until they end without an error; or build the rest "
+                "here with the same line without --finish",
+            )
 
 
 def read_documents(corpus: Artifact, columns: list[str], *, split: str | None = None) -> Iterator[pa.RecordBatch]:

@@ -21,8 +21,11 @@ SCHEMA = pa.schema(
         pa.field("licence", pa.string(), nullable=False),  # the document's own where it names one, else the source's
         pa.field("lang", pa.string(), nullable=False),  # as the document declares it, e.g. <html lang>
         pa.field("date", pa.string(), nullable=False),  # ISO 8601, as far as it is known
+        pa.field("retrieved", pa.string(), nullable=False),  # when it was fetched: by its crawl, else the source's date
+        pa.field("basis", pa.string(), nullable=False),  # why it may be used for training (Rights.basis)
         pa.field("encoding", pa.string(), nullable=False),  # codec the bytes were read with
         pa.field("decode_confidence", pa.float32(), nullable=False),
+        pa.field("changed_by", pa.string(), nullable=False),  # steps that changed the text, joined by commas
         pa.field("meta", pa.string(), nullable=False),  # JSON object: what the format knew besides
     ]
 )
@@ -38,6 +41,12 @@ EDITS = pa.schema(
      ("start", pa.int64()), ("length", pa.int64()),  # characters of the text before the step
      ("before", pa.string()), ("after", pa.string())]  # null unless the step was asked to keep them
 )  # fmt: skip
+CONTAMINATION = pa.schema(
+    [("id", pa.string()), ("source", pa.string()), ("benchmark", pa.string()), ("item", pa.string()),
+     ("share", pa.float64()),  # of the item's n-grams that stand in the document
+     ("start", pa.int64()), ("length", pa.int64()),  # characters: from the first to the last of them
+     ("excerpt", pa.string())]
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Document:
     licence: str = ""
     lang: str = ""
     date: str = ""
+    retrieved: str = ""
     encoding: str = "utf-8"
     confidence: float = 1.0
     meta: dict[str, Any] = field(default_factory=dict)
@@ -75,11 +85,22 @@ def empty(schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch([pa.array([], field.type) for field in schema], schema=schema)
 
 
-def to_batch(documents: Sequence[Document], source: str, licence: str, columns: Sequence[str] = ()) -> pa.RecordBatch:
-    """Documents of one source as a record batch; `licence` stands where a document names none of its own.
+def to_batch(
+    documents: Sequence[Document],
+    source: str,
+    licence: str,
+    columns: Sequence[str] = (),
+    *,
+    retrieved: str = "",
+    basis: str = "licence",
+) -> pa.RecordBatch:
+    """Documents of one source as a record batch.
 
     Args:
+        licence: stands where a document names none of its own.
         columns: keys of `meta` to put into columns of their own.
+        retrieved: date that stands where a document does not tell when it was fetched.
+        basis: why the source may be used for training.
     """
     schema = schema_with(columns)
     rows: dict[str, list[Any]] = {name: [] for name in schema.names}
@@ -92,8 +113,11 @@ def to_batch(documents: Sequence[Document], source: str, licence: str, columns: 
         rows["licence"].append(_clean(document.licence) or licence)
         rows["lang"].append(_clean(document.lang))
         rows["date"].append(_clean(document.date))
+        rows["retrieved"].append(_clean(document.retrieved) or retrieved)
+        rows["basis"].append(basis)
         rows["encoding"].append(document.encoding)
         rows["decode_confidence"].append(document.confidence)
+        rows["changed_by"].append("")
         lifted = {name: document.meta[name] for name in columns if name in document.meta}
         for name in columns:
             rows[name].append(_text(lifted.get(name)))

@@ -46,7 +46,8 @@ def show_dropped(corpus: Artifact, reason: str, *, number: int) -> Iterator[str]
         for row in rows.filter(chosen).head(number).iter_rows(named=True):
             against = "" if row["threshold"] is None else f" against {row['threshold']:.4g}"
             figure = "" if row["value"] is None else f"{row['value']:.4g}{against}"
-            yield f"○ {row['id']}\n  {row['step']}: {row['reason']} {figure} {row['detail']}\n{_excerpt(row['text'])}\n"
+            text = _excerpt(row["text"] or "")  # of a forgotten document nothing was kept
+            yield f"○ {row['id']}\n  {row['step']}: {row['reason']} {figure} {row['detail']}\n{text}\n"
     elif reason in total["quarantined"]:
         for path in sorted((corpus.path / "quarantined").glob("*.parquet")):
             for row in pq.read_table(path).to_pylist():

@@ -9,6 +9,7 @@ import pydantic
 from jpfm.core.config import Settings, place
 from jpfm.core.errors import UsageError
 from jpfm.data.document import schema_with
+from jpfm.data.forget import Forget
 from jpfm.data.sources import AnySource
 from jpfm.data.sources.corpus import CorpusSource
 from jpfm.data.steps import AnyStep
@@ -40,8 +41,10 @@ class Recipe(Settings):
     """Where the text comes from. The order counts: of duplicates the first is kept."""
     steps: tuple[AnyStep, ...]
     """What happens to the documents, in order."""
-    slice_bytes: Annotated[int, pydantic.Field(ge=1)] = 8_000_000
-    """Input files are grouped up to this size; one group is one shard and the unit of parallel work and of resume."""
+    slice_bytes: Annotated[int, pydantic.Field(ge=1)] = 64_000_000
+    """Input files are grouped, and large ones cut, to about this size: one shard, the unit of work and of resume."""
+    forget: Forget = Forget()
+    """Documents to leave out as if they had never been there; `jpfm forget` writes it."""
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Recipe":

@@ -6,22 +6,37 @@ file last: a shard whose counts exist is done.
 """
 
 import json
+import os
+import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import xxhash
 
 from jpfm.core import artifact as artifacts
+from jpfm.core.artifact import STATE
+from jpfm.core.errors import DataError
 from jpfm.data.counts import ShardCounts
-from jpfm.data.document import DROPPED, EDITS, QUARANTINED, Quarantined, empty, quarantine_table, schema_with
+from jpfm.data.document import (
+    CONTAMINATION,
+    DROPPED,
+    EDITS,
+    QUARANTINED,
+    Quarantined,
+    empty,
+    quarantine_table,
+    schema_with,
+)
 from jpfm.data.recipe import Recipe
 from jpfm.data.sources.base import BATCH_CHARS, BATCH_DOCUMENTS, Piece
 from jpfm.data.steps.base import Changed
 
-FOLDERS = ("documents", "dropped", "quarantined", "edits", "sketch", "counts")
+TABLES = {"dropped": DROPPED, "edits": EDITS, "quarantined": QUARANTINED, "contamination": CONTAMINATION}
+"""What a shard leaves besides documents; each becomes a folder of the corpus."""
 
 
 @dataclass(frozen=True)
@@ -47,34 +62,85 @@ class Job:
     recipe: Recipe
     number: int
     shard: Shard
-    work: str
+    root: str
+    """The unfinished corpus."""
     limit_docs: int | None
 
     @property
+    def file(self) -> str:
+        """The name of the shard's files."""
+        return f"{self.shard.name}.parquet"
+
+    @property
     def folder(self) -> Path:
-        """Where the pass writes."""
-        return Path(self.work) / f"pass{self.number}"
+        """Where the pass writes documents and tables."""
+        return Path(self.root) / "work" / f"pass{self.number}"
+
+    @property
+    def state(self) -> Path:
+        """Where it writes what stays in the corpus for later changes: sketches and counts."""
+        return Path(self.root) / STATE / f"pass{self.number}"
+
+    @property
+    def documents(self) -> Path:
+        """The documents that are left after the pass."""
+        return self.folder / "documents" / self.file
+
+    @property
+    def sketch(self) -> Path:
+        """What the corpus step after the pass must know of them."""
+        return self.state / "sketch" / self.file
 
     @property
     def counts_file(self) -> Path:
-        """Written last."""
-        return self.folder / "counts" / f"{self.shard.name}.json"
+        """Written last: a shard whose counts exist is done."""
+        return self.state / "counts" / f"{self.shard.name}.json"
 
     @property
-    def decision_file(self) -> Path:
+    def decision_folder(self) -> Path:
         """What the corpus step before this pass decided."""
-        return Path(self.work) / f"decision{self.number}.parquet"
+        return Path(self.root) / STATE / f"decision{self.number}"
+
+    def outputs(self) -> dict[str, Path]:
+        """The files of the pass, by the name of what they hold."""
+        files = {"documents": self.documents} | {name: self.folder / name / self.file for name in TABLES}
+        has_next = self.number + 1 < len(self.recipe.passes())
+        return files | ({"sketch": self.sketch} if has_next else {})
+
+    def damage(self) -> str | None:
+        """What is wrong with the files of a finished shard; None where all are as they were written."""
+        recorded = json.loads(self.counts_file.read_text(encoding="utf-8"))["files"]
+        for name, path in self.outputs().items():
+            if not path.exists():
+                return f"{path} is gone"
+            if digest(path) != recorded[name]:
+                return f"{path} is not as it was written"
+        return None
+
+
+def digest(path: Path) -> str:
+    """xxh3-128 of a file: tells whether it is as it was written."""
+    hashed = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            hashed.update(chunk)
+    return hashed.hexdigest()
 
 
 class RowGroups:
-    """A Parquet file written in row groups of about BATCH_CHARS characters; it appears under its name when closed."""
+    """A Parquet file written in row groups of about BATCH_CHARS characters; it appears under its name when closed.
 
-    def __init__(self, path: Path, schema: pa.Schema | None = None) -> None:
+    The temporary name is the process's own: two tasks that work on one shard do not write into one file.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema | None = None, *, sketch: bool = False) -> None:
         self._path = path
-        self._temporary = path.with_name(path.name + ".tmp")
+        self._temporary = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
         self._schema = schema
         self._waiting: list[pa.Table] = []
         self._size = self._rows = 0
+        self._sketch = sketch  # numbers, read by column: no dictionaries, large groups
+        self._most_rows = 16 * BATCH_DOCUMENTS if sketch else BATCH_DOCUMENTS
         self._writer: pq.ParquetWriter | None = None
 
     def add(self, rows: pa.Table | pa.RecordBatch) -> None:
@@ -86,12 +152,14 @@ class RowGroups:
         self._waiting.append(table)
         self._size += table.nbytes
         self._rows += table.num_rows
-        if self._size >= 2 * BATCH_CHARS or self._rows >= BATCH_DOCUMENTS:
+        if self._size >= 2 * BATCH_CHARS or self._rows >= self._most_rows:
             self._flush()
 
     def _flush(self) -> None:
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._temporary, self._schema, compression="zstd")
+            self._writer = pq.ParquetWriter(
+                self._temporary, self._schema, compression="zstd", use_dictionary=not self._sketch
+            )
         if self._waiting:
             self._writer.write_table(pa.concat_tables(self._waiting).combine_chunks(), row_group_size=1 << 20)
         self._waiting, self._size, self._rows = [], 0, 0
@@ -106,45 +174,71 @@ class RowGroups:
 
 def run_shard(job: Job) -> int:
     """Build one shard of one pass (in a worker process); returns the documents kept."""
-    for folder in FOLDERS:
-        (job.folder / folder).mkdir(parents=True, exist_ok=True)
+    outputs = job.outputs()
+    for path in (*outputs.values(), job.counts_file):
+        path.parent.mkdir(parents=True, exist_ok=True)
     passes = job.recipe.passes()
     decision_step, steps = passes[job.number]
     following = passes[job.number + 1][0] if job.number + 1 < len(passes) else None
-    decision = pq.read_table(job.decision_file) if decision_step is not None else None
-    name = f"{job.shard.name}.parquet"
-    documents = RowGroups(job.folder / "documents" / name)
-    dropped = RowGroups(job.folder / "dropped" / name, DROPPED)
-    edits = RowGroups(job.folder / "edits" / name, EDITS)
-    quarantined = RowGroups(job.folder / "quarantined" / name, QUARANTINED)
-    sketch = RowGroups(job.folder / "sketch" / name) if following is not None else None
+    decision = decision_step.load(job.decision_folder, job.shard.name) if decision_step is not None else None
+    files = {name: RowGroups(path, TABLES.get(name), sketch=name == "sketch") for name, path in outputs.items()}
     counts = ShardCounts(job.shard.label)
     bad: list[Quarantined] = []
 
-    def record(changed: Changed) -> pa.RecordBatch:
+    def record(step: str, before: pa.RecordBatch, changed: Changed) -> pa.RecordBatch:
         counts.add_changes(changed)
-        dropped.add(changed.dropped)
-        edits.add(changed.edits)
-        return changed.batch
+        for name in ("dropped", "edits", "contamination"):
+            files[name].add(getattr(changed, name))
+        return mark_changed(step, before, changed.batch)
 
     for batch in _batches(job, bad):
         counts.read += batch.num_rows
-        if decision_step is not None and decision is not None:
-            batch = record(decision_step.apply(batch, decision))
+        if job.number == 0:
+            batch = record("forget", batch, job.recipe.forget.run(batch))
+        if decision_step is not None:
+            batch = record(decision_step.name, batch, decision_step.apply(batch, decision))
         for step in steps:
-            batch = record(step.run(batch))
+            batch = record(step.name, batch, step.run(batch))
         counts.add_kept(batch)
-        documents.add(batch)
-        if following is not None and sketch is not None:
-            sketch.add(following.sketch(batch))
+        files["documents"].add(batch)
+        if following is not None:
+            files["sketch"].add(following.sketch(batch))
         counts.add_quarantined(bad)
-        quarantined.add(quarantine_table(bad, job.shard.label))
+        files["quarantined"].add(quarantine_table(bad, job.shard.label))
         bad.clear()
-    for file in (documents, dropped, edits, quarantined, sketch):
-        if file is not None:
-            file.close()
-    artifacts.write_text(job.counts_file, json.dumps(counts.plain(), sort_keys=True, ensure_ascii=False))
+    for file in files.values():
+        file.close()
+    _check_unchanged(job)
+    hashes = {"files": {name: digest(path) for name, path in outputs.items()}}
+    artifacts.write_text(job.counts_file, json.dumps(counts.plain() | hashes, sort_keys=True, ensure_ascii=False))
     return counts.kept
+
+
+def mark_changed(step: str, before: pa.RecordBatch, after: pa.RecordBatch) -> pa.RecordBatch:
+    """Add a step to `changed_by` of the documents whose text it changed. A step that drops documents changes no text."""
+    if after.num_rows != before.num_rows or after.column("text") is before.column("text"):
+        return after
+    changed = pc.not_equal(before.column("text"), after.column("text"))
+    if not pc.any(changed).as_py():
+        return after
+    column = after.column("changed_by")
+    named = pc.if_else(pc.equal(column, ""), step, pc.binary_join_element_wise(column, step, ","))
+    position = after.schema.get_field_index("changed_by")
+    return after.set_column(position, after.schema.field(position), pc.if_else(changed, named, column))
+
+
+def _check_unchanged(job: Job) -> None:
+    """The shard's input is what it was when the build hashed it.
+
+    Raises:
+        DataError: a file was written to in the meantime.
+    """
+    for piece in job.shard.pieces if job.number == 0 else ():
+        if piece.modified is not None and os.stat(piece.path).st_mtime_ns != piece.modified:
+            raise DataError(
+                f"{piece.path} was changed while it was read",
+                hint="wait until nothing writes to the input, then build into another --out",
+            )
 
 
 def _batches(job: Job, bad: list[Quarantined]) -> Iterator[pa.RecordBatch]:
@@ -153,8 +247,7 @@ def _batches(job: Job, bad: list[Quarantined]) -> Iterator[pa.RecordBatch]:
     The last batch may be empty: a shard without documents still gives its columns.
     """
     if job.number > 0:
-        previous = Path(job.work) / f"pass{job.number - 1}" / "documents" / f"{job.shard.name}.parquet"
-        file = pq.ParquetFile(previous)
+        file = pq.ParquetFile(replace(job, number=job.number - 1).documents)
         for group in range(file.num_row_groups):
             yield from file.iter_batches(batch_size=BATCH_DOCUMENTS, row_groups=[group])
         yield empty(file.schema_arrow)

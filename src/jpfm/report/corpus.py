@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from jpfm.core.artifact import Artifact, write_text
-from jpfm.data.steps.dedup import BOILERPLATE
+from jpfm.data.steps.frequent_lines import BOILERPLATE
 from jpfm.report.background import corpus_view
 from jpfm.report.render import environment
 from jpfm.report.scores import Words

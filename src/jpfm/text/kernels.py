@@ -182,7 +182,8 @@ def count_characters(column: pa.Array) -> npt.NDArray[np.int64]:
 
 
 @_jit
-def _mix(value):  # type: ignore[no-untyped-def]
+def mix(value):  # type: ignore[no-untyped-def]
+    """Scramble 64 bits so that each depends on all (the finalizer of MurmurHash3)."""
     value ^= value >> np.uint64(33)
     value *= np.uint64(0xFF51AFD7ED558CCD)
     value ^= value >> np.uint64(33)
@@ -198,7 +199,7 @@ def _hash_rows(offsets, data, seed, out):  # type: ignore[no-untyped-def]
         for position in range(offsets[row], offsets[row + 1]):
             state = (state ^ np.uint64(data[position])) * np.uint64(0x100000001B3)
             state ^= state >> np.uint64(29)
-        out[row] = _mix(state)
+        out[row] = mix(state)
 
 
 def hash_rows(column: pa.Array, *, seed: int = 0) -> U64:

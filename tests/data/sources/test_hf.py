@@ -16,6 +16,7 @@ import pytest
 
 from jpfm.core.artifact import Artifact, sha256
 from jpfm.core.errors import DataError, UsageError
+from jpfm.core.shards import Engine
 from jpfm.data.build import build
 from jpfm.data.document import Document, Quarantined
 from jpfm.data.recipe import Recipe
@@ -177,7 +178,7 @@ def _recipe(root: Path) -> Recipe:
 
 
 def test_a_corpus_of_any_number_of_workers_has_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    made = [build(_recipe(folder.parent), tmp_path / f"out{workers}", workers=workers) for workers in (1, 2)]
+    made = [build(_recipe(folder.parent), tmp_path / f"out{workers}", engine=Engine(workers=workers)) for workers in (1, 2)]
     assert all(isinstance(corpus, Artifact) for corpus in made)
     first, second = (corpus.manifest for corpus in made if corpus is not None)
     assert first.id == second.id

@@ -103,6 +103,21 @@ def open_raw(path: str | Path, *, seek: bool = False) -> IO[bytes]:
     return open_url(str(path), seek=seek) if "://" in str(path) else Path(path).open("rb")
 
 
+def read_at(file: IO[bytes], at: int, count: int) -> bytes:
+    """Up to `count` bytes from a byte of a file on.
+
+    Raises:
+        BrokenInput: the disk or the server does not give them.
+    """
+    try:
+        file.seek(at)
+        return file.read(count)
+    except OSError as error:
+        raise BrokenInput(
+            f"cannot be read at byte {at:,}: {error or type(error).__name__}", hint="fetch the file again"
+        ) from error
+
+
 def members(path: str | Path, name: str, *, closed: tuple[str, ...] = (), start: int = 0) -> Iterator[Member]:
     """Yield the files that a path or URL holds, in archive order. Read each before asking for the next.
 

@@ -33,7 +33,9 @@ class Piece(NamedTuple):
     bytes: int
     start: int = 0
     stop: int | None = None
-    """The range: bytes for formats of lines, row groups for Parquet, shards for data sets. None means to the end."""
+    """The range: row groups for Parquet, shards for data sets, else bytes. None means to the end."""
+    modified: int | None = None
+    """When a local file was changed last, in nanoseconds as the system tells; None for what lies elsewhere."""
 
 
 class Source(Settings):
@@ -43,8 +45,8 @@ class Source(Settings):
     """Keys of a document's `meta` that become columns of their own."""
     closed: ClassVar[tuple[str, ...]] = ()
     """Endings of packed files that the format opens itself."""
-    cuts: ClassVar[Literal["lines", "rows"] | None] = None
-    """Whether one large file may be read in ranges, and of what."""
+    cuts: ClassVar[Literal["lines", "rows", "records"] | None] = None
+    """Whether one large file may be read in ranges, and of what. Formats of `records` say themselves where (`cut`)."""
 
     format: Any
     name: Name
@@ -71,7 +73,10 @@ class Source(Settings):
                 matched = [Piece(*found) for found in find(pattern) if found.url not in self.exclude]
             else:
                 local = [path for path in sorted(root.glob(pattern)) if path.is_file() and path not in excluded]
-                matched = [Piece(str(p), p.relative_to(root).as_posix(), p.stat().st_size) for p in local]
+                matched = [
+                    Piece(str(p), p.relative_to(root).as_posix(), p.stat().st_size, modified=p.stat().st_mtime_ns)
+                    for p in local
+                ]
             if not matched and self.optional:
                 log.warning("source '%s': no file matches %s; it is optional, so the build goes on", self.name, pattern)
             elif not matched:
@@ -94,12 +99,16 @@ class Source(Settings):
     def pieces(self, root: Path, slice_bytes: int) -> Iterator[Piece]:
         """The units of work: files, large ones cut into ranges of about `slice_bytes` where the format can."""
         for piece in self.files(root):
-            if self.cuts is None or piece.bytes <= slice_bytes or piece.name.lower().endswith(PACKED):
-                yield piece
-            elif self.cuts == "rows":
-                yield from _row_groups(piece, slice_bytes)
-            else:
-                yield from _byte_ranges(piece, slice_bytes)
+            yield from self.cut(piece, slice_bytes) if piece.bytes > slice_bytes else (piece,)
+
+    def cut(self, piece: Piece, slice_bytes: int) -> Iterator[Piece]:
+        """The ranges of a file larger than a slice, found without reading all of it."""
+        if self.cuts is None or piece.name.lower().endswith(PACKED):
+            yield piece
+        elif self.cuts == "rows":
+            yield from _row_groups(piece, slice_bytes)
+        else:
+            yield from _line_ranges(piece, slice_bytes)
 
     def entries(self, pieces: list[Piece]) -> Iterator[FileEntry]:
         """The raw files by content, for the source's manifest."""
@@ -114,7 +123,7 @@ class Source(Settings):
 
     def documents(self, piece: Piece) -> Iterator[Document | Quarantined]:
         """Read one piece; what cannot be read comes back quarantined and the rest goes on."""
-        start = piece.start - 1 if self.cuts == "lines" and piece.start else 0
+        start = piece.start - 1 if self.cuts == "lines" and piece.start else piece.start
         for member in members(piece.path, piece.name, closed=self.closed, start=start):
             identity = f"{self.name}/{member.name}"
             if member.error is not None:
@@ -148,10 +157,15 @@ class Source(Settings):
             waiting.append(item)
             chars += len(item.text)
             if chars >= BATCH_CHARS or len(waiting) >= BATCH_DOCUMENTS:
-                yield to_batch(waiting, self.name, self.rights.licence, columns)
+                yield self._batch(waiting, columns)
                 waiting, chars = [], 0
         if waiting:
-            yield to_batch(waiting, self.name, self.rights.licence, columns)
+            yield self._batch(waiting, columns)
+
+    def _batch(self, documents: Sequence[Document], columns: Sequence[str]) -> pa.RecordBatch:
+        """Documents with what the source's rights say of them."""
+        rights = self.rights
+        return to_batch(documents, self.name, rights.licence, columns, retrieved=rights.retrieved, basis=rights.basis)
 
     def error_kind(self, error: JpfmError) -> str:
         """The name under which unreadable input is counted."""
@@ -167,11 +181,17 @@ class Source(Settings):
         raise TypeError(f"{type(self).__name__} does not read files")  # every format overrides this
 
 
-def _byte_ranges(piece: Piece, slice_bytes: int) -> Iterator[Piece]:
+def _line_ranges(piece: Piece, slice_bytes: int) -> Iterator[Piece]:
     with open_raw(piece.path) as file:
-        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16: a line end is not one byte
-            yield piece
-            return
+        head = file.read(2)
+    if head in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16: a line end is not one byte
+        yield piece
+    else:
+        yield from byte_ranges(piece, slice_bytes)
+
+
+def byte_ranges(piece: Piece, slice_bytes: int) -> Iterator[Piece]:
+    """A file as ranges of bytes of nearly one size, whatever lies at their edges."""
     count = -(-piece.bytes // slice_bytes)
     for number in range(count):
         start, stop = (piece.bytes * n // count for n in (number, number + 1))

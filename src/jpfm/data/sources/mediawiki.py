@@ -4,10 +4,13 @@
 
 The XML is read by expat, element by element: no tree grows, whatever the file holds, and a DOCTYPE is refused before it
 can declare anything. Of a page with several revisions the last is taken. `wikitext.plain` makes text of it.
+A multistream dump is read stream by stream (`multistream`): a large one in ranges, and damage costs a hundred pages,
+not all that follow. Any other compression is one stream. A document's id ends in the page's own, as the wiki knows it
+(`?curid=`): the same in every dump, and a range need not count the pages before it.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import IO, Annotated, Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 from xml.parsers import expat
 
@@ -15,11 +18,13 @@ import pydantic
 
 from jpfm.core.errors import DataError
 from jpfm.data.document import Document, Quarantined
-from jpfm.data.sources.archive import Member
-from jpfm.data.sources.base import Source
+from jpfm.data.sources.archive import BrokenInput, Member, open_raw
+from jpfm.data.sources.base import Piece, Source, byte_ranges
+from jpfm.data.sources.multistream import first_unit, multistream_head, parts
 from jpfm.data.sources.wikitext import plain
 
 CHUNK_BYTES = 1 << 20
+_BZ2 = ".bz2"
 MAX_PAGE_CHARS = 16 << 20  # MediaWiki itself allows 2 MiB
 _MAX_FIELD_CHARS = 4096
 _MAX_DEPTH = 64
@@ -70,17 +75,77 @@ class MediaWikiSource(WikitextSource):
     redirects: bool = False
     """Read pages that only lead to another one, too."""
 
+    def cut(self, piece: Piece, slice_bytes: int) -> Iterator[Piece]:
+        """Ranges of bytes of a multistream dump, each with the streams that begin in it."""
+        yield from byte_ranges(piece, slice_bytes) if self._is_multistream(piece) else (piece,)
+
+    def _is_multistream(self, piece: Piece) -> bool:
+        try:
+            with open_raw(piece.path, seek=True) as file:
+                return piece.name.lower().endswith(_BZ2) and multistream_head(file) is not None
+        except (OSError, BrokenInput):
+            return False  # the reader will say what is wrong with it
+
+    def documents(self, piece: Piece) -> Iterator[Document | Quarantined]:
+        """Read a file or a range of one."""
+        if piece.stop is None and not self._is_multistream(piece):
+            yield from super().documents(piece)
+            return
+        identity = f"{self.name}/{piece.name[: -len(_BZ2)]}"
+        try:
+            with open_raw(piece.path, seek=True) as file:
+                yield from self._streams(file, identity, piece)
+        except (OSError, BrokenInput) as error:
+            yield Quarantined(identity, "archive", f"cannot be read: {error or type(error).__name__}")
+
+    def _streams(self, file: IO[bytes], identity: str, piece: Piece) -> Iterator[Document | Quarantined]:
+        """The pages of the units that begin in a range."""
+        head = multistream_head(file)
+        start = first_unit(file, piece.start, piece.stop) if piece.start else 0
+        if head is None or start is None:
+            return
+        unit, pages = -1, _Pages()
+        for part in parts(file, start, piece.stop):
+            data = part.data
+            if part.unit != unit:
+                data = head + data if part.unit else data
+                pages.close()
+                unit, pages = part.unit, _Pages()
+            if pages.is_broken:
+                continue
+            try:
+                yield from self._fed(pages, data, identity, last=part.is_last)
+                if part.error:
+                    raise BrokenInput(part.error, hint="fetch the file again")
+            except DataError as error:
+                pages.is_broken = True
+                yield Quarantined(f"{identity}#@{unit}", self.error_kind(error), f"{error.message} ({error.hint})")
+
     def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
         """One document a page."""
-        reader = _Pages()
-        number = 0
+        pages = _Pages()
         while chunk := member.stream.read(CHUNK_BYTES):
-            reader.feed(chunk)
-            for page in reader.taken():
-                number += 1
-                if self._is_wanted(page):
-                    yield self._document(page, reader, f"{identity}#{number}")
-        reader.feed(b"", last=True)
+            yield from self._fed(pages, chunk, identity)
+        yield from self._fed(pages, b"", identity, last=True)
+
+    def _fed(
+        self, pages: "_Pages", data: bytes, identity: str, *, last: bool = False
+    ) -> Iterator[Document | Quarantined]:
+        """The documents of the pages that some more XML completes, those before an error in it too."""
+        problem = None
+        try:
+            pages.feed(data, last=last)
+        except DataError as error:
+            problem = error
+        for page in pages.taken():
+            if self._is_wanted(page):
+                name = page.get("page_id", "").strip() or page.get("title", "").strip()
+                if name:
+                    yield self._document(page, pages, f"{identity}#{name}")
+                else:
+                    yield Quarantined(identity, "format", "a page with neither <id> nor <title>")
+        if problem is not None:
+            raise problem
 
     def _is_wanted(self, page: dict[str, str]) -> bool:
         in_space = page.get("ns", "0").strip() in {str(number) for number in self.namespaces}
@@ -125,6 +190,7 @@ class _Pages:
 
     def __init__(self) -> None:
         self.site: dict[str, str] = {}
+        self.is_broken = False
         self._done: list[dict[str, str]] = []
         self._page: dict[str, str] = {}
         self._path: list[str] = []
@@ -153,6 +219,11 @@ class _Pages:
     def taken(self) -> list[dict[str, str]]:
         done, self._done = self._done, []
         return done
+
+    def close(self) -> None:
+        """Let go of the parser: it and this object hold each other."""
+        self._parser.StartElementHandler = self._parser.EndElementHandler = None
+        self._parser.CharacterDataHandler = self._parser.StartDoctypeDeclHandler = None
 
     def _doctype(self, *_: object) -> None:
         raise DataError("the XML holds a DOCTYPE, which no dump has", hint="it may declare entities; it is not read")

@@ -9,26 +9,27 @@ bytes are fetched. Japanese is a twentieth of the crawl: 32 GB of index replace 
 
 Read are responses (and resources) of the `status` and `mime` asked for, and WET conversions. Requests, redirects,
 pictures and the like are passed over and not counted: they are no documents. What is wrong with a record quarantines
-that record alone.
+that record alone. A large file is read in ranges (`warc_ranges`).
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import pydantic
 
 from jpfm.core.config import place
-from jpfm.core.errors import DataError
+from jpfm.core.errors import DataError, JpfmError
 from jpfm.data.document import Document, Quarantined
-from jpfm.data.sources.archive import Member
+from jpfm.data.sources.archive import PACKED, Member
 from jpfm.data.sources.base import Piece, Source
 from jpfm.data.sources.page import Extractor, charset, read_page, utf8_of
 from jpfm.data.sources.page_facts import opt_out
 from jpfm.data.sources.ranges import cut, fetched, rows
 from jpfm.data.sources.warc_http import Answer, Wanted, may_be_japanese, unpack
-from jpfm.data.sources.warc_records import records
+from jpfm.data.sources.warc_ranges import between, first_record, planned
+from jpfm.data.sources.warc_records import Raw, records
 from jpfm.text.decode import decode
 
 _PAGES = ("text/html", "application/xhtml+xml")
@@ -42,6 +43,7 @@ class WarcSource(Source):
 
     columns: ClassVar[tuple[str, ...]] = ("http_charset", "robots", "tdm", "payload_digest", "robots_meta")
     closed: ClassVar[tuple[str, ...]] = (".warc.gz", ".wet.gz")
+    cuts = "records"
 
     format: Literal["warc"]
     index: bool = False
@@ -70,31 +72,46 @@ class WarcSource(Source):
         return self
 
     def pieces(self, root: Path, slice_bytes: int) -> Iterator[Piece]:
-        """Files, or ranges of rows of a list whose records have about `slice_bytes` together."""
-        for piece in super().pieces(root, slice_bytes):
-            yield from cut(piece, slice_bytes) if self.index else (piece,)
+        """Files and ranges of them, or ranges of rows of a list whose records have about `slice_bytes` together."""
+        if not self.index:
+            yield from super().pieces(root, slice_bytes)
+            return
+        for piece in self.files(root):
+            yield from cut(piece, slice_bytes)
+
+    def cut(self, piece: Piece, slice_bytes: int) -> Iterator[Piece]:
+        """Ranges of bytes, each with the records that begin in it."""
+        name = piece.name.lower()
+        packed = name.endswith(PACKED) and not name.endswith(self.closed)
+        yield from (piece,) if packed else planned(piece, slice_bytes)
 
     def documents(self, piece: Piece) -> Iterator[Document | Quarantined]:
-        """Read a file, or fetch the records that rows of a list name."""
+        """Read a file or a range of one, or fetch the records that rows of a list name."""
         if not self.index:
-            yield from super().documents(piece)
+            try:
+                first = first_record(piece) if piece.stop is not None else 0
+            except JpfmError as error:
+                yield Quarantined(f"{self.name}/{piece.name}", self.error_kind(error), error.message)
+                return
+            if first is not None:
+                yield from super().documents(piece._replace(start=first))
             return
         for row, data in fetched(rows(piece), self.base, piece.path):
             identity = f"{self.name}/{row.file}"
             if isinstance(data, str):
                 yield Quarantined(f"{identity}#{row.offset}", "fetch", data)
             else:
-                yield from self._documents(io.BytesIO(data), identity, row.offset)
+                yield from self._documents(records(io.BytesIO(data), begins=row.offset), identity)
 
-    def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
-        """The documents of one file."""
-        return self._documents(member.stream, identity)
+    def read_range(self, member: Member, identity: str, piece: Piece) -> Iterator[Document | Quarantined]:
+        """The documents of one file or of a range of one."""
+        found = between(member.stream, piece) if piece.stop is not None else records(member.stream)
+        return self._documents(found, identity)
 
-    def _documents(self, stream: IO[bytes], identity: str, begins: int = 0) -> Iterator[Document | Quarantined]:
-        """The documents of a stream whose first byte is byte `begins` of its file."""
+    def _documents(self, found: Iterable[Raw], identity: str) -> Iterator[Document | Quarantined]:
         wanted = Wanted(self.records != "conversion", self.records != "response", self.status, self.mime)
-        for raw in records(stream):
-            where = f"{identity}#{raw.offset if not begins else _moved(raw.offset, begins)}"
+        for raw in found:
+            where = f"{identity}#{raw.offset}"
             if raw.error:
                 yield Quarantined(where, raw.error, raw.detail)
                 continue
@@ -131,8 +148,3 @@ class WarcSource(Source):
             return Quarantined(identity, "opt_out", f"the page says {reason}")
         meta |= {"published": page.facts.date, "canonical": page.facts.url if page.facts.url != answer.url else ""}
         return page.document(identity, decoded, url=answer.url, date=answer.date, meta=meta)
-
-
-def _moved(offset: str, begins: int) -> str:
-    head, plus, rest = offset.partition("+")
-    return f"{int(head) + begins}{plus}{rest}"

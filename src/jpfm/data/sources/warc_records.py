@@ -5,24 +5,29 @@
 A WARC file is a row of gzip members, a record each; or plain records after each other; or one gzip stream of them.
 fastwarc stops for good at the first bad member. Here a bad one is told, and the search goes on at the next gzip or WARC
 header. At most `limit` bytes of a record are held; a longer one is passed over, whatever it unpacks to.
+Where the next record begins depends on the file and on where this one begins, on nothing read before: `warc_ranges`
+reads a file from any record on and meets the same records, damaged ones too.
 """
 
 import re
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 
 from jpfm.data.sources.archive import BrokenInput
 
 LIMIT = 32 << 20
-_READ = 1 << 16
+READ = 1 << 16
+TAIL_BYTES = 16
+_KEPT = 1 << 20  # of a damaged member, what is searched for the next one
 _MAX_HEADER = 1 << 16
-_GZIP = re.compile(rb"\x1f\x8b\x08[\x00-\x1f].{4}[\x00\x02\x04][\x00-\x0d\xff]", re.DOTALL)
-_GZIP_BYTES = 10
-_VERSION = re.compile(rb"WARC/[01]\.\d+\r?\n")
+GZIP = re.compile(rb"\x1f\x8b\x08[\x00-\x1f].{4}[\x00\x02\x04][\x00-\x0d\xff]", re.DOTALL)
+GZIP_BYTES = 10
+VERSION = re.compile(rb"WARC/[01]\.\d+\r?\n")
 _NEXT = re.compile(rb"\nWARC/[01]\.\d+\r?\n")
-_HEADER_END = re.compile(rb"\r?\n\r?\n")
-_LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r?\n", re.IGNORECASE)
+HEADER_END = re.compile(rb"\r?\n\r?\n")
+LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r?\n", re.IGNORECASE)
 
 
 class Raw(NamedTuple):
@@ -36,18 +41,23 @@ class Raw(NamedTuple):
     """Empty, or the kind under which it is counted: format, too_large."""
     detail: str = ""
 
+    @property
+    def begins(self) -> int:
+        """The byte of the file where its gzip member or plain header begins."""
+        return int(self.offset.partition("+")[0])
 
-class _Damage(Exception):
+
+class Damage(Exception):
     """The stream cannot be read further."""
 
 
-class _Window:
+class Window:
     """A forward stream whose next bytes can be looked at before they are taken."""
 
-    def __init__(self, read: Callable[[], bytes]) -> None:
+    def __init__(self, read: Callable[[], bytes], position: int = 0) -> None:
         self._read = read
         self.held = bytearray()
-        self.position = 0
+        self.position = position
         """Of the first held byte."""
         self.damage = ""
         """Why the stream ended, if not in order."""
@@ -59,7 +69,7 @@ class _Window:
             data = b""
             try:
                 data = self._read()
-            except _Damage as error:
+            except Damage as error:
                 self.damage = str(error)
             self._ended = not data
             self.held += data
@@ -71,6 +81,12 @@ class _Window:
         self.position += len(data)
         return data
 
+    def take_block(self) -> bytes:
+        """The bytes up to the next multiple of READ."""
+        count = READ - self.position % READ
+        self.fill(count)
+        return self.take(count)
+
     def give_back(self, data: bytes) -> None:
         self.held[:0] = data
         self.position -= len(data)
@@ -80,14 +96,19 @@ class _Window:
             count -= len(self.take(min(count, len(self.held))))
 
 
-class _Member:
-    """One gzip member of a window. When it is damaged, its last two blocks go back: the next member may be in them."""
+class GzipMember:
+    """One gzip member of a window. When it is damaged, what was taken of it goes back: the next one may be in it.
 
-    def __init__(self, window: _Window) -> None:
+    The window is taken in blocks that end at multiples of READ, so that what is told of damage, and where the search
+    goes on, is the same wherever reading began.
+    """
+
+    def __init__(self, window: Window) -> None:
         self._window = window
         self._start = window.position
         self._unpacker = zlib.decompressobj(wbits=31)
-        self._blocks = (b"", b"")
+        self._blocks: deque[bytes] = deque()
+        self._kept = 0
         self._damage = ""
 
     def read(self) -> bytes:
@@ -97,76 +118,86 @@ class _Member:
             if not packed and not self._damage:
                 if not self._window.fill(1):
                     self._damage = self._window.damage or "the file ends inside this record"
-                packed = self._window.take(_READ)
-                self._blocks = (self._blocks[1], packed)
+                packed = self._window.take_block()
+                self._keep(packed)
             if self._damage:
-                raise _Damage(self._damage)
+                raise Damage(self._damage)
             try:
-                data = self._unpacker.decompress(packed, _READ)
+                data = self._unpacker.decompress(packed, READ)
             except zlib.error as error:
                 self._damage = f"cannot be unpacked: {error}"
-                raise _Damage(self._damage) from error
+                raise Damage(self._damage) from error
             if self._unpacker.eof:
                 self._window.give_back(self._unpacker.unused_data)
             if data:
                 return data
         return b""
 
+    def _keep(self, packed: bytes) -> None:
+        self._blocks.append(packed)
+        self._kept += len(packed)
+        while self._kept > _KEPT:
+            self._kept -= len(self._blocks.popleft())
+
     def leave(self) -> None:
         """Go to the next member: to the end of this one, or to what looks like one after its damage."""
         try:
             while self.read():
                 pass
-        except _Damage:
+        except Damage:
             self._window.give_back(b"".join(self._blocks))
             _to_next_member(self._window, 1 if self._window.position == self._start else 0)
 
 
-def records(stream: IO[bytes], limit: int = LIMIT) -> Iterator[Raw]:
+def is_packed(head: bytes | bytearray) -> bool:
+    """Whether a file with these first bytes is made of gzip members, perhaps behind junk."""
+    return not head.lstrip(b"\r\n").startswith(b"WARC/") and (head[:2] == b"\x1f\x8b" or GZIP.search(head) is not None)
+
+
+def records(stream: IO[bytes], limit: int = LIMIT, begins: int = 0) -> Iterator[Raw]:
     """All records, in order. Damage of a packed file around the WARC ends it with an error.
 
     Args:
         limit: bytes of the largest record to read.
+        begins: which byte of its file the stream's first byte is; offsets count from there.
     """
 
     def read() -> bytes:
         try:
-            return stream.read(_READ)
+            return stream.read(READ)
         except BrokenInput as error:
-            raise _Damage(error.message) from error
+            raise Damage(error.message) from error
 
-    window = _Window(read)
-    window.fill(_READ)
-    if window.held.lstrip(b"\r\n").startswith(b"WARC/") or not (
-        window.held[:2] == b"\x1f\x8b" or _GZIP.search(window.held)
-    ):
-        yield from _plain(window, "", limit)
+    window = Window(read, begins)
+    window.fill(READ)
+    if not is_packed(window.held):
+        yield from plain_records(window, "", limit)
         return
     while window.fill(1):
         start = str(window.position)
-        window.fill(_GZIP_BYTES)
+        window.fill(GZIP_BYTES)
         if not window.held.startswith(b"\x1f\x8b\x08"):
             yield Raw(start, error="format", detail="no gzip member begins here")
             _to_next_member(window, 1)
             continue
-        member = _Member(window)
-        yield from _plain(_Window(member.read), start, limit)
+        member = GzipMember(window)
+        yield from plain_records(Window(member.read), start, limit)
         member.leave()
 
 
-def _to_next_member(window: _Window, first: int) -> None:
+def _to_next_member(window: Window, first: int) -> None:
     """Go to what looks like the header of a gzip member, at least `first` bytes on; else to the end."""
-    while window.fill(first + _GZIP_BYTES):
-        found = _GZIP.search(window.held, first)
+    while window.fill(first + GZIP_BYTES):
+        found = GZIP.search(window.held, first)
         if found is not None:
             window.take(found.start())
             return
-        window.take(len(window.held) - _GZIP_BYTES + 1)
+        window.take(len(window.held) - GZIP_BYTES + 1)
         first = 0
     window.take(len(window.held))
 
 
-def _plain(window: _Window, member: str, limit: int) -> Iterator[Raw]:
+def plain_records(window: Window, member: str, limit: int) -> Iterator[Raw]:
     """Records that lie unpacked in a window.
 
     Args:
@@ -181,17 +212,16 @@ def _plain(window: _Window, member: str, limit: int) -> Iterator[Raw]:
             if window.damage:
                 yield Raw(offset, error="format", detail=window.damage)
             return
-        while (end := _HEADER_END.search(window.held, 0, _MAX_HEADER)) is None and len(window.held) < _MAX_HEADER:
+        while (end := HEADER_END.search(window.held, 0, _MAX_HEADER)) is None and len(window.held) < _MAX_HEADER:
             if not window.fill(len(window.held) + 1):
                 break
         header = bytes(window.held[: end.end()]) if end else b""
-        length = _LENGTH.search(header)
-        if length is None or not _VERSION.match(header):
+        size = record_bytes(header)
+        if size is None:
             yield Raw(offset, error="format", detail=window.damage or "no WARC header begins here")
             if not _to_next_record(window, 1):
                 return
             continue
-        size = len(header) + int(length.group(1))
         if size > limit:
             yield Raw(offset, error="too_large", detail=f"{size:,} bytes; at most {limit:,} of a record are read")
             window.skip(size)
@@ -209,14 +239,23 @@ def _plain(window: _Window, member: str, limit: int) -> Iterator[Raw]:
             yield Raw(offset, window.take(size))
 
 
-def _goes_on(window: _Window, size: int) -> bool:
-    """Whether the record ends neither in its blank line, nor at the next record, nor with the file."""
-    window.fill(size + 16)
-    behind = bytes(window.held[size : size + 16])
-    return not (behind.startswith(b"\r\n\r\n") or b"WARC/".startswith(behind.lstrip(b"\r\n")[:5]))
+def record_bytes(header: bytes) -> int | None:
+    """Size of a record with this header, by its Content-Length; None if it is no WARC header."""
+    length = LENGTH.search(header)
+    return len(header) + int(length.group(1)) if length is not None and VERSION.match(header) else None
 
 
-def _to_next_record(window: _Window, first: int) -> bool:
+def _goes_on(window: Window, size: int) -> bool:
+    window.fill(size + TAIL_BYTES)
+    return not ends_well(window.held[size : size + TAIL_BYTES])
+
+
+def ends_well(behind: bytes | bytearray) -> bool:
+    """Whether what stands behind a record is its blank line, the next record, or the end of the file."""
+    return behind.startswith(b"\r\n\r\n") or b"WARC/".startswith(behind.lstrip(b"\r\n")[:5])
+
+
+def _to_next_record(window: Window, first: int) -> bool:
     """Go to the next line that begins a record, at least `first` bytes on; False when there is none."""
     first = max(first - 1, 0)
     while True:

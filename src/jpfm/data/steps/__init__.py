@@ -4,10 +4,12 @@ from typing import Annotated
 
 import pydantic
 
-from jpfm.data.steps.dedup import ExactDuplicates, FrequentLines, NearDuplicates
+from jpfm.data.steps.exact_duplicates import ExactDuplicates
 from jpfm.data.steps.filters import JapaneseShare, Length, Mojibake, Repetitive, Symbols
+from jpfm.data.steps.frequent_lines import FrequentLines
 from jpfm.data.steps.language import Language, OnlyLanguage
 from jpfm.data.steps.mojibake import RepairMojibake
+from jpfm.data.steps.near_duplicates import NearDuplicates
 from jpfm.data.steps.normalize import Normalize
 from jpfm.data.steps.pii import MaskPersonalData
 from jpfm.data.steps.presets.fineweb2 import Fineweb2Jpn

@@ -4,29 +4,33 @@ Mapper changes text, Signal adds columns, Filter compares columns with threshold
 Each works on whole record batches.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from jpfm.core.artifact import Artifact
 from jpfm.core.config import Settings
-from jpfm.data.document import DROPPED, EDITS, drop_table
+from jpfm.core.shards import LOCAL, Engine
+from jpfm.data.document import CONTAMINATION, DROPPED, EDITS, drop_table
+
+NO_DROPS = DROPPED.empty_table()
+NO_EDITS = EDITS.empty_table()
+NO_CONTAMINATION = CONTAMINATION.empty_table()
 
 
 class Changed(NamedTuple):
-    """A batch after a step, with the rows it dropped and the places it edited."""
+    """A batch after a step, with the rows it dropped, the places it edited and the evaluation items it found."""
 
     batch: pa.RecordBatch
     dropped: pa.Table
     edits: pa.Table
-
-
-NO_DROPS = DROPPED.empty_table()
-NO_EDITS = EDITS.empty_table()
+    contamination: pa.Table = NO_CONTAMINATION
 
 
 class Step(Settings):
@@ -129,23 +133,55 @@ class Filter(Step):
         return Changed(batch.filter(standing), pa.concat_tables(dropped), NO_EDITS)
 
 
+class ShardFiles(NamedTuple):
+    """What a pass left of one shard."""
+
+    name: str
+    sketch: Path
+    documents: Path
+
+
+def _all_there(names: Sequence[str]) -> None:
+    """A build has the documents of every shard."""
+
+
+@dataclass(frozen=True)
+class Sketched:
+    """What a corpus step decides over: the shards of the pass before it, in corpus order."""
+
+    shards: tuple[ShardFiles, ...]
+    scratch: Path
+    """An empty folder for files on the way; removed when the decision is made."""
+    engine: Engine = LOCAL
+    need: Callable[[Sequence[str]], None] = _all_there
+    """Call it with names of shards before their documents are read: `forget` reads raw files only where it must."""
+
+
 class CorpusStep(Step):
-    """Needs all documents: sketch each shard, decide over all sketches, then apply the decision to each shard."""
+    """Needs all documents: sketch each shard, decide over all sketches, then apply the decision to each shard.
+
+    `decide` writes files into a folder; a step that drops documents writes `SHARD.parquet` (schema DECISION) for each
+    shard with a verdict, so that no worker ever reads the verdicts of other shards.
+    """
 
     def sketch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """What `decide` must know of these documents."""
         raise TypeError(f"{type(self).__name__} does not sketch")
 
-    def decide(self, sketches: list[Path], shards: list[Path]) -> pa.Table:
-        """The decision over all shards, given in corpus order; what it holds is the step's own affair.
-
-        Args:
-            sketches: one Parquet file of `sketch` output a shard.
-            shards: the documents themselves, for steps that verify before they drop.
-        """
+    def decide(self, sketched: Sketched, decision: Path) -> None:
+        """Decide over all shards, in bounded memory, and write the decision into the folder `decision`."""
         raise TypeError(f"{type(self).__name__} does not decide")
 
-    def keep(self, decision: pa.Table, corpus: Path, sources: Mapping[str, Artifact]) -> None:
+    def load(self, decision: Path, shard: str) -> Any:
+        """What `apply` must know of a decision for the documents of one shard."""
+        file = decision / f"{shard}.parquet"
+        return pq.read_table(file) if file.exists() else DECISION.empty_table()
+
+    def figures(self, decision: Path) -> dict[str, Any]:
+        """Figures of a decision for the corpus's manifest; none by default."""
+        return {}
+
+    def keep(self, decision: Path, corpus: Path, sources: Mapping[str, Artifact]) -> None:
         """Leave in the corpus what is worth keeping of a decision, e.g. as an artifact in a folder of its own.
 
         Args:
@@ -153,31 +189,37 @@ class CorpusStep(Step):
             sources: the artifacts of the recipe's sources, by name.
         """
 
-    def apply(self, batch: pa.RecordBatch, decision: pa.Table) -> Changed:
-        """Drop the documents that the decision names: columns id, reason, value, threshold, detail."""
-        hits = pc.index_in(batch.column("id"), value_set=decision.column("id").combine_chunks())
-        mask = pc.is_valid(hits)
-        rows = pc.indices_nonzero(mask)
-        if len(rows) == 0:
-            return Changed(batch, NO_DROPS, NO_EDITS)
-        verdicts = decision.take(hits.filter(mask))
-        taken = batch.take(rows)
-        count = taken.num_rows
-        dropped = pa.table(
-            [
-                taken.column("id"), taken.column("source"), pa.array([self.name] * count, pa.string()),
-                verdicts.column("reason"), verdicts.column("value"), verdicts.column("threshold"),
-                verdicts.column("detail"), taken.column("text"),
-            ],
-            schema=DROPPED,
-        )  # fmt: skip
-        return Changed(batch.filter(pc.invert(mask)), dropped, NO_EDITS)
+    def apply(self, batch: pa.RecordBatch, decision: Any) -> Changed:
+        """Drop the documents that the decision gives a reason for."""
+        return drop_decided(batch, decision, self.name)
 
 
 DECISION = pa.schema(
     [("id", pa.string()), ("reason", pa.string()), ("value", pa.float64()), ("threshold", pa.float64()),
-     ("detail", pa.string())]
+     ("detail", pa.string()),
+     ("size", pa.int64())]  # of the cluster, where the document stays for others; then there is no reason
 )  # fmt: skip
+
+
+def drop_decided(batch: pa.RecordBatch, decision: pa.Table, step: str) -> Changed:
+    """Take out the documents that a decision (schema DECISION) gives a reason for."""
+    verdicts = decision.filter(pc.is_valid(decision.column("reason")))
+    hits = pc.index_in(batch.column("id"), value_set=verdicts.column("id").combine_chunks())
+    mask = pc.is_valid(hits)
+    rows = pc.indices_nonzero(mask)
+    if len(rows) == 0:
+        return Changed(batch, NO_DROPS, NO_EDITS)
+    verdicts = verdicts.take(hits.filter(mask))
+    taken = batch.take(rows)
+    dropped = pa.table(
+        [
+            taken.column("id"), taken.column("source"), pa.array([step] * taken.num_rows, pa.string()),
+            verdicts.column("reason"), verdicts.column("value"), verdicts.column("threshold"),
+            verdicts.column("detail"), taken.column("text"),
+        ],
+        schema=DROPPED,
+    )  # fmt: skip
+    return Changed(batch.filter(pc.invert(mask)), dropped, NO_EDITS)
 
 
 def set_text(batch: pa.RecordBatch, text: pa.Array) -> pa.RecordBatch:

@@ -32,10 +32,11 @@ from jpfm.core.config import place
 from jpfm.core.errors import DataError
 from jpfm.core.log import log
 from jpfm.data.document import drop_table
-from jpfm.data.steps.base import NO_DROPS, NO_EDITS, Changed, CorpusStep, Filter, Limit
+from jpfm.data.steps.base import NO_DROPS, NO_EDITS, Changed, CorpusStep, Filter, Limit, Sketched
 from jpfm.text import classifier, kernels
 
 VERSION = 1
+_DECISION = "weights.parquet"
 _WEIGHTS = "weights.npy"
 _SKETCH = pa.schema([("positive", pa.bool_()), ("draw", pa.uint64())])
 Column = Annotated[str, pydantic.Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -110,13 +111,20 @@ class Quality(CorpusStep):
         draws = pa.array(kernels.hash_rows(batch.column("text"), seed=self.seed))
         return pa.record_batch([positive.filter(wanted), draws.filter(wanted)], schema=_SKETCH)
 
-    def decide(self, sketches: list[Path], shards: list[Path]) -> pa.Table:
+    def decide(self, sketched: Sketched, decision: Path) -> None:
         """The weights; the figures and the settings they were trained with stand in the table's metadata."""
+        pq.write_table(self._weights(sketched), decision / _DECISION, compression="zstd")
+
+    def load(self, decision: Path, shard: str) -> pa.Table:
+        """The weights, for every shard."""
+        return pq.read_table(decision / _DECISION)
+
+    def _weights(self, sketched: Sketched) -> pa.Table:
         if self.model is not None:
             (made,) = self.inputs()
             about = {key: made.manifest.config[key] for key in ("max_chars", "smallest_ngram", "largest_ngram")}
             return _decision(np.load(made.path / _WEIGHTS), about, {})
-        texts, labels, draws = self._sample(sketches, shards)
+        texts, labels, draws = self._sample(sketched)
         apart = (draws % 1_000_003) / 1_000_003 < self.held_out_share
         for name, mask in (("to learn from", ~apart), ("held out", apart)):
             for positive in (True, False):
@@ -147,20 +155,20 @@ class Quality(CorpusStep):
                  self.column, figures["positive"], figures["negative"], figures["held_out"], accuracy, auc)  # fmt: skip
         return _decision(weights, about, figures)
 
-    def _sample(
-        self, sketches: list[Path], shards: list[Path]
-    ) -> tuple[pa.Array, npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
+    def _sample(self, sketched: Sketched) -> tuple[pa.Array, npt.NDArray[np.bool_], npt.NDArray[np.uint64]]:
         """Texts (their beginnings), classes and draws of the documents to learn from, in corpus order."""
-        rows = pa.concat_tables([_SKETCH.empty_table(), *(pq.read_table(path, schema=_SKETCH) for path in sketches)])
+        rows = pa.concat_tables(
+            [_SKETCH.empty_table(), *(pq.read_table(shard.sketch, schema=_SKETCH) for shard in sketched.shards)]
+        )
         highest = {}  # the largest draw that is taken, by class
         for positive in (True, False):
             draws = np.sort(rows.filter(pc.equal(rows.column("positive"), positive)).column("draw").to_numpy())
             highest[positive] = int(draws[: self.max_documents][-1]) if len(draws) else 0
         texts, labels, taken = [], [], []
-        for sketch, shard in zip(sketches, shards, strict=True):
-            if not pq.read_metadata(sketch).num_rows:
-                continue
-            for batch in pq.ParquetFile(shard).iter_batches(columns=["source", "text"]):
+        read = [shard for shard in sketched.shards if pq.read_metadata(shard.sketch).num_rows]
+        sketched.need([shard.name for shard in read])
+        for shard in read:
+            for batch in pq.ParquetFile(shard.documents).iter_batches(columns=["source", "text"]):
                 found = self.sketch(batch)
                 chosen = pc.is_in(batch.column("source"), value_set=pa.array((*self.positive, *self.negative)))
                 label, draw = (found.column(name).to_numpy(zero_copy_only=False) for name in ("positive", "draw"))
@@ -173,13 +181,14 @@ class Quality(CorpusStep):
         empty = np.zeros(0)
         return joined, np.concatenate([empty, *labels]).astype(bool), np.concatenate([empty.astype(np.uint64), *taken])
 
-    def keep(self, decision: pa.Table, corpus: Path, sources: Mapping[str, Artifact]) -> None:
+    def keep(self, decision: Path, corpus: Path, sources: Mapping[str, Artifact]) -> None:
         """Write `classifiers/COLUMN/` with a manifest of its own, unless the classifier was made before."""
         if self.model is not None:
             return
+        learnt = self.load(decision, "")
         folder = corpus / "classifiers" / self.column
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / _WEIGHTS, decision.column("weight").to_numpy())
+        np.save(folder / _WEIGHTS, learnt.column("weight").to_numpy())
         config = {key: value for key, value in self.identity().items() if key != "drop_sources"}
         learned = [sources[name].id for name in (*self.positive, *self.negative) if name in sources]
         if len(learned) < len(self.positive) + len(self.negative):  # they lie in a corpus made before
@@ -188,7 +197,7 @@ class Quality(CorpusStep):
         files = tuple(artifacts.hash_files(folder))
         manifest = Manifest(
             kind="classifier", id=artifacts.artifact_id("classifier", VERSION, config, parents, files),
-            stage_version=VERSION, parents=parents, config=config, files=files, stats=_about(decision)["figures"],
+            stage_version=VERSION, parents=parents, config=config, files=files, stats=_about(learnt)["figures"],
             run=run.finish(run.start(inputs={})),
         )  # fmt: skip
         artifacts.write_text(folder / artifacts.MANIFEST, manifest.model_dump_json(indent=1) + "\n")

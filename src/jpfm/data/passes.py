@@ -1,0 +1,124 @@
+"""Running the passes of a recipe: shards, decisions, shards again, and everything into its place at the end.
+
+    run_pass(jobs, engine, "pass 1/2");  decide(step, before, folder, engine);  collect(root, every)
+
+What is finished is found by its files and not done again, whoever made it: this process, another array task, a Ray
+worker, or a run that was killed. A finished file that is not as it was written is made again, with a warning.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from jpfm.core import artifact as artifacts
+from jpfm.core.log import log, progress
+from jpfm.core.shards import Engine, map_shards
+from jpfm.data.shard import TABLES, Job, RowGroups, join, run_shard
+from jpfm.data.steps.base import CorpusStep, ShardFiles, Sketched
+
+_WORTH_A_PROCESS = 4_000_000  # bytes of input; starting workers takes longer than less than this
+COLLECTING = "collecting"
+"""A file in `work/`: all passes are done, and their files are on the way to their places."""
+
+
+def run_pass(jobs: Sequence[Job], engine: Engine, label: str) -> None:
+    """Build the shards that are not finished."""
+    todo = [job for job in jobs if not is_done(job)]
+    size = sum(job.shard.bytes for job in todo)
+    with progress(label, total=size / 1e6, unit="MB") as bar:
+        for job, kept in map_shards(run_shard, todo, engine if size >= _WORTH_A_PROCESS else engine.few()):
+            bar.advance(job.shard.bytes / 1e6, shard=job.shard.name, kept=kept)
+
+
+def is_done(job: Job) -> bool:
+    """Whether a shard is finished, with its files as they were written."""
+    if not job.counts_file.exists():
+        return False
+    damage = job.damage()
+    if damage is not None:
+        log.warning("%s; the shard is built again", damage)
+        job.counts_file.unlink()
+    return damage is None
+
+
+def missing(jobs: Sequence[Job]) -> list[str]:
+    """Names of the shards that are not finished."""
+    return [job.shard.name for job in jobs if not job.counts_file.exists()]
+
+
+def decide(
+    step: CorpusStep, before: Sequence[Job], folder: Path, engine: Engine,
+    need: Callable[[Sequence[str]], None] | None = None,
+) -> None:  # fmt: skip
+    """Make the decision of a corpus step, unless it is there. The folder appears under its name when it is whole."""
+    if folder.exists():
+        return
+    log.info("%s: deciding over %d shards", step.name, len(before))
+    unfinished, scratch = (folder.with_name(folder.name + ending) for ending in (".unfinished", ".scratch"))
+    for leftover in (unfinished, scratch):
+        artifacts.discard(leftover)
+        leftover.mkdir(parents=True)
+    shards = tuple(ShardFiles(job.shard.name, job.sketch, job.documents) for job in before)
+    step.decide(Sketched(shards, scratch, engine, **({"need": need} if need is not None else {})), unfinished)
+    artifacts.discard(scratch)
+    os.rename(unfinished, folder)
+
+
+def collect(root: Path, every: Sequence[Sequence[Job]]) -> None:
+    """Move the last pass's documents into place and join each shard's tables over the passes."""
+    for folder in ("documents", "dropped/originals", *TABLES):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for jobs in zip(*every, strict=True):
+        name = jobs[0].file
+        for folder, schema in TABLES.items():
+            originals = root / "dropped" / "originals" / name if folder == "edits" else None
+            join([job.outputs()[folder] for job in jobs], root / folder / name, schema, originals)
+        place_documents(jobs[-1].documents, root / "documents" / name)
+    for folder in ("dropped/originals", "contamination"):
+        if not any((root / folder).iterdir()):
+            (root / folder).rmdir()
+
+
+def place_documents(made: Path, target: Path) -> None:
+    """Move a shard's documents to their place; those held out into a file of their own, which no `train` glob takes."""
+    if not made.exists() and target.exists():
+        return  # it was moved before a kill
+    if "split" not in pq.read_schema(made).names:
+        os.replace(made, target)
+        return
+    train, held_out = RowGroups(target), RowGroups(target.with_suffix(".held_out.parquet"))
+    num_held_out = 0
+    for batch in pq.ParquetFile(made).iter_batches(batch_size=4096):
+        chosen = pc.equal(batch.column("split"), "held_out")
+        train.add(batch.filter(pc.invert(chosen)))
+        held_out.add(batch.filter(chosen))
+        num_held_out += pc.sum(chosen).as_py() or 0
+    if not pq.read_metadata(made).num_rows:
+        train.add(pq.read_table(made))
+    train.close()
+    if num_held_out:
+        held_out.close()
+    artifacts.discard(made)
+
+
+def figures(passes: Sequence[tuple[CorpusStep | None, Any]], every: Sequence[Sequence[Job]]) -> dict[str, Any]:
+    """What the corpus steps say of their decisions, by step."""
+    found = {}
+    for number, (step, _) in enumerate(passes):
+        if step is not None and (told := step.figures(every[number][0].decision_folder)):
+            found[f"{number}:{step.name}"] = told
+    return found
+
+
+def sweep(root: Path) -> None:
+    """Remove what killed tasks left of files they were writing. Only the holder of the lock may."""
+    for folder in ("work", artifacts.STATE):
+        for path in sorted((root / folder).rglob("*.tmp")):
+            path.unlink()
+        for path in sorted((root / folder).glob("*.unfinished")) + sorted((root / folder).glob("*.scratch")):
+            shutil.rmtree(path)
