@@ -39,7 +39,7 @@ _CHUNK = 240
 _SHORTEST, _LONGEST = 500, 8_000
 _CLUSTERED = 0.12
 _EXACT = 0.1
-_FILE_BYTES = 16_000_000
+_FILE_BYTES = 7_000_000  # below the `slice_bytes` of a recipe: a file is one shard, a line number one id
 _SENTENCE = re.compile(r"[^。！？\n]*[。！？\n]|[^。！？\n]+")
 _NUMBER = re.compile(r"[0-9０-９]+|[〇一二三四五六七八九十百千]+(?=[年月日円人回号条])")
 _STYLES = ("characters", "sentences", "mixed", "numbers", "form")

@@ -146,7 +146,7 @@ def test_workers_and_slices_and_folders_do_not_change_the_corpus(make_recipe: Ma
     for part in ("1/2", "0/2"):
         assert build(recipe, tmp_path / "sliced", part=Slice.parse(part)) is None
     assert not (tmp_path / "sliced").exists()
-    work = tmp_path / "sliced.partial" / "work" / "pass0" / "counts"
+    work = tmp_path / "sliced.partial" / "state" / "pass0" / "counts"
     assert len(list(work.iterdir())) == len(plan(recipe))
     assert _build(recipe, tmp_path / "sliced").id == alone.id
     assert build(recipe, tmp_path / "sliced", part=Slice.parse("0/2")) is None  # nothing to do
@@ -285,7 +285,7 @@ def test_a_full_disk_loses_nothing_that_was_finished(
     with pytest.raises(OSError) as caught:  # the command line makes one sentence of it
         build(recipe, disk / "out")
     assert caught.value.errno == errno.ENOSPC
-    finished = {path: path.read_bytes() for path in (disk / "out.partial" / "work").rglob("counts/*.json")}
+    finished = {path: path.read_bytes() for path in (disk / "out.partial" / "state").rglob("counts/*.json")}
     assert finished
     small_disk("64m")
     before = {path: path.stat().st_mtime_ns for path in finished}

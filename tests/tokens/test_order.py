@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import DataError, UsageError
-from jpfm.tokens.order import TokenOrder, permute, positions
+from jpfm.tokens.order import TokenOrder, permute, positions, unpermute
 from jpfm.tokens.shards import TokenStore
 from jpfm.tokens.tokenizer import EOS
 
@@ -29,6 +29,13 @@ def test_places_of_a_huge_count_are_distinct_and_inside(count: int, key: int, wa
     moved = permute(places, count, key)
     assert len(set(moved.tolist())) == len(places)
     assert 0 <= moved.min() <= moved.max() < count
+
+
+@given(st.integers(1, 10**12), st.integers(0, 2**63 - 1), st.lists(st.integers(0, 10**12), min_size=1, max_size=8))
+def test_the_inverse_leads_back(count: int, key: int, wanted: list[int]) -> None:
+    places = np.array([place % count for place in wanted])
+    assert np.array_equal(unpermute(permute(places, count, key), count, key), places)
+    assert np.array_equal(permute(unpermute(places, count, key), count, key), places)
 
 
 def _slow_permute(index: int, count: int, key: int) -> int:
@@ -99,6 +106,55 @@ def test_documents_of_a_step_are_those_whose_tokens_it_saw(store: TokenStore, st
             doc = docs[document]
             expected.append((slot, doc["id"], doc["source"], doc["licence"], int(seen[0]), int(seen[-1]) + 1))
     assert [tuple(row.values()) for row in order.documents(step).to_pylist()] == expected
+
+
+@given(
+    st.sampled_from([16, 63, 300, 2048]), st.integers(1, 12), st.integers(0, 3), st.integers(1, 60), st.data()
+)  # fmt: skip
+def test_sightings_are_all_rows_that_meet_the_ranges(
+    store: TokenStore, seq_len: int, rows_per_step: int, seed: int, steps: int, data: st.DataObject
+) -> None:
+    order = TokenOrder(store, seq_len, rows_per_step, seed)
+    place = st.one_of(  # ends at the edge of a row matter most: two rows share one token
+        st.integers(0, len(store.tokens)),
+        st.builds(lambda row, by: max(0, row * seq_len + by), st.integers(0, order.num_rows), st.integers(-1, 1)),
+    )
+    ranges = data.draw(st.lists(st.tuples(place, place).map(sorted), min_size=1, max_size=5))
+    firsts, lasts = np.array(ranges).T
+    table = order.sightings(firsts, lasts, steps)
+    expected = []
+    for step in range(steps):
+        for slot, row in enumerate(order.rows(step).tolist()):
+            for number, (first, last) in enumerate(ranges):
+                start, stop = max(row * seq_len, first), min((row + 1) * seq_len + 1, last)
+                if start < stop:
+                    expected.append((step, slot, number, start, stop))
+    assert [tuple(row.values()) for row in table.to_pylist()] == expected
+
+
+def test_sightings_agree_with_documents_over_two_epochs(store: TokenStore) -> None:
+    order = TokenOrder(store, seq_len=256, rows_per_step=8, seed=5)
+    steps = 2 * order.num_rows // 8 + 1
+    ids = pq.read_table(store.artifact.path / "docs.parquet").column("id").to_pylist()
+    ends = np.append(store.starts[1:], len(store.tokens))
+    for document in (0, len(ids) // 2, len(ids) - 1):
+        table = order.sightings(store.starts[[document]], ends[[document]], steps).drop_columns("range")
+        expected = [
+            (step, row["slot"], row["first"], row["last"])
+            for step in range(steps)
+            for row in order.documents(step).to_pylist()
+            if row["id"] == ids[document]
+        ]
+        assert [tuple(row.values()) for row in table.to_pylist()] == expected
+        assert len({step for step, *_ in expected}) >= 1
+
+
+def test_no_range_and_no_step_give_no_sighting(store: TokenStore) -> None:
+    order = TokenOrder(store, seq_len=256, rows_per_step=8)
+    none = np.array([], dtype=np.int64)
+    assert order.sightings(none, none, 10).num_rows == 0
+    assert order.sightings(np.array([0]), np.array([300]), 0).num_rows == 0
+    assert order.sightings(np.array([300]), np.array([300]), 99).num_rows == 0
 
 
 def test_what_cannot_be_split_or_filled_is_said_so(store: TokenStore) -> None:

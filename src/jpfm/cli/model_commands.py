@@ -92,3 +92,23 @@ def leaderboard(
         render([open_artifact(path, "scores") for path in scores], require_out(out, "report leaderboard")).path
         / "index.html"
     )
+
+
+@report_app.command()
+def provenance(
+    artifacts: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Corpora, or what was made from them: tokens, a checkpoint, scores."),
+    ],
+    tokens: Annotated[
+        list[Path] | None, typer.Option(help="Tokens of a corpus, for token counts; may be repeated.")
+    ] = None,
+    out: Out = None,
+) -> None:
+    """The rights ledger: source, terms, basis and history of every kept document, and the sums."""
+    from jpfm.core.artifact import open_artifact
+    from jpfm.report.provenance import provenance as make
+
+    given = [open_artifact(path) for path in artifacts]
+    named = [open_artifact(path, "tokens") for path in tokens or ()]
+    emit(make(given, require_out(out, "report provenance"), named).path / "index.html")

@@ -37,6 +37,8 @@ from jpfm.data.sources.base import Piece
 from jpfm.data.sources.corpus import CorpusSource
 
 VERSION = 3
+RECIPE = "recipe.json"
+"""In `state/`: the recipe with the places of its inputs on this machine."""
 
 
 def plan(recipe: Recipe) -> list[Shard]:
@@ -135,9 +137,17 @@ def build(
 
     def work(draft: Draft) -> Finished:
         hashes.write(draft.path)
+        write_recipe(recipe, draft.path)
         return _work(draft, recipe, shards, sources, engine, limit_docs)
 
     return artifacts.produce(out, kind="corpus", version=VERSION, config=identity, parents=parents, work=work)
+
+
+def write_recipe(recipe: Recipe, root: Path) -> None:
+    """Keep the recipe with its places: what `forget` reads raw files by. Not part of the corpus's identity."""
+    (root / artifacts.STATE).mkdir(exist_ok=True)
+    placed = recipe.model_copy(update={"root": recipe.root if recipe.is_packaged else str(recipe.root_path.absolute())})
+    artifacts.write_text(root / artifacts.STATE / RECIPE, placed.model_dump_json(indent=1) + "\n")
 
 
 def jobs_of(recipe: Recipe, shards: Sequence[Shard], root: Path, limit_docs: int | None) -> list[list[Job]]:
@@ -168,14 +178,14 @@ def _work(
             events.write("pass finished", number=number + 1, of=len(steps))
         collecting.parent.mkdir(exist_ok=True)
         artifacts.write_text(collecting, "")
+    passes.collect(draft.path, every)
     return finish_corpus(draft, recipe, sources, every)
 
 
 def finish_corpus(draft: Draft, recipe: Recipe, sources: Sequence[Artifact], every: list[list[Job]]) -> Finished:
-    """Everything into its place, once all passes are done."""
+    """What a corpus holds besides its shards, once these are in their places."""
     steps = recipe.passes()
     counts = counting.add_up([[job.counts_file for job in jobs] for jobs in every])
-    passes.collect(draft.path, every)
     for (decision, _), jobs in zip(steps, every, strict=True):
         if decision is not None:
             decision.keep(jobs[0].decision_folder, draft.path, {item.path.name: item for item in sources})

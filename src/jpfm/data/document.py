@@ -31,7 +31,8 @@ SCHEMA = pa.schema(
 )
 DROPPED = pa.schema(
     [
-        ("id", pa.string()), ("source", pa.string()), ("step", pa.string()), ("reason", pa.string()),
+        ("id", pa.string()), ("source", pa.string()), ("url", pa.string()),
+        ("step", pa.string()), ("reason", pa.string()),
         ("value", pa.float64()), ("threshold", pa.float64()), ("detail", pa.string()), ("text", pa.string()),
     ]
 )  # fmt: skip
@@ -46,6 +47,11 @@ CONTAMINATION = pa.schema(
      ("share", pa.float64()),  # of the item's n-grams that stand in the document
      ("start", pa.int64()), ("length", pa.int64()),  # characters: from the first to the last of them
      ("excerpt", pa.string())]
+)  # fmt: skip
+DECISION = pa.schema(
+    [("id", pa.string()), ("reason", pa.string()), ("value", pa.float64()), ("threshold", pa.float64()),
+     ("detail", pa.string()),
+     ("size", pa.int64())]  # of the cluster, where the document stays for others; then there is no reason
 )  # fmt: skip
 
 
@@ -154,20 +160,32 @@ def drop_table(
     rows: pa.Array,
     *,
     step: str,
-    reason: str,
-    values: Sequence[float | None],
-    threshold: float | None,
-    details: Sequence[str] | None = None,
+    reason: str | pa.Array,
+    values: pa.Array | Sequence[float | None] | None,
+    threshold: pa.Array | float | None,
+    details: pa.Array | Sequence[str] | str = "",
+    text: bool = True,
 ) -> pa.Table:
-    """Rows for `dropped/*.parquet`: which documents a step took out, why, and by which figure."""
+    """Rows for `dropped/*.parquet`: which documents a step took out, why, and by which figure.
+
+    Args:
+        rows: their places in the batch; columns have one value for each, anything else stands for all.
+        text: whether to keep their text.
+    """
     taken = batch.take(rows)
-    count = taken.num_rows
-    return pa.table(
-        [
-            taken.column("id"), taken.column("source"), pa.array([step] * count, pa.string()),
-            pa.array([reason] * count, pa.string()), pa.array(values, pa.float64()),
-            pa.array([threshold] * count, pa.float64()),
-            pa.array(details if details is not None else [""] * count, pa.string()), taken.column("text"),
-        ],
-        schema=DROPPED,
-    )  # fmt: skip
+    given = {"step": step, "reason": reason, "value": values, "threshold": threshold, "detail": details}
+    given |= {} if text else {"text": None}
+    columns = [
+        _repeated(given[field.name], len(rows), field.type) if field.name in given else taken.column(field.name)
+        for field in DROPPED
+    ]
+    return pa.table(columns, schema=DROPPED)
+
+
+def _repeated(value: Any, count: int, type_: pa.DataType) -> pa.Array:
+    """A column as it is, or one value `count` times."""
+    if isinstance(value, (pa.Array, pa.ChunkedArray)):
+        return value
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return pa.array(value, type_)
+    return pa.repeat(pa.scalar(value, type_), count)

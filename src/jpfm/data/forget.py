@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pydantic
 
 from jpfm.core.config import Settings
-from jpfm.data.document import DROPPED
+from jpfm.data.document import drop_table
 from jpfm.data.steps.base import NO_DROPS, NO_EDITS, Changed
 
 NAME = "forget"
@@ -88,12 +88,5 @@ class Forget(Settings):
         rows = pc.indices_nonzero(pc.is_valid(reasons))
         if len(rows) == 0:
             return Changed(batch, NO_DROPS, NO_EDITS)
-        taken = batch.take(rows)
-        columns = {
-            "id": taken.column("id"), "source": taken.column("source"), "reason": reasons.take(rows),
-            "step": pa.array([NAME] * len(rows), pa.string()), "detail": pa.array([""] * len(rows), pa.string()),
-        }  # fmt: skip
-        dropped = pa.table(
-            [columns.get(field.name, pa.nulls(len(rows), field.type)) for field in DROPPED], schema=DROPPED
-        )
+        dropped = drop_table(batch, rows, step=NAME, reason=reasons.take(rows), values=None, threshold=None, text=False)
         return Changed(batch.filter(pc.is_null(reasons)), dropped, NO_EDITS)

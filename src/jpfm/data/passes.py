@@ -51,20 +51,30 @@ def missing(jobs: Sequence[Job]) -> list[str]:
     return [job.shard.name for job in jobs if not job.counts_file.exists()]
 
 
-def decide(
-    step: CorpusStep, before: Sequence[Job], folder: Path, engine: Engine,
-    need: Callable[[Sequence[str]], None] | None = None,
-) -> None:  # fmt: skip
-    """Make the decision of a corpus step, unless it is there. The folder appears under its name when it is whole."""
-    if folder.exists():
-        return
-    log.info("%s: deciding over %d shards", step.name, len(before))
+def decide(step: CorpusStep, before: Sequence[Job], folder: Path, engine: Engine) -> None:
+    """Make the decision of a corpus step, unless it is there."""
+    if not folder.exists():
+        log.info("%s: deciding over %d shards", step.name, len(before))
+        decide_into(step, folder, lambda scratch: Sketched(shards_of(before), scratch, engine))
+
+
+def shards_of(jobs: Sequence[Job]) -> tuple[ShardFiles, ...]:
+    """What a pass left of each shard."""
+    return tuple(ShardFiles(job.shard.name, job.sketch, job.documents) for job in jobs)
+
+
+def decide_into(step: CorpusStep, folder: Path, sketched: Callable[[Path], Sketched]) -> None:
+    """Let a step decide into a folder, which appears under its name when it is whole.
+
+    Args:
+        sketched: given an empty folder for files on the way.
+    """
     unfinished, scratch = (folder.with_name(folder.name + ending) for ending in (".unfinished", ".scratch"))
     for leftover in (unfinished, scratch):
-        artifacts.discard(leftover)
+        if leftover.exists():
+            artifacts.discard(leftover)
         leftover.mkdir(parents=True)
-    shards = tuple(ShardFiles(job.shard.name, job.sketch, job.documents) for job in before)
-    step.decide(Sketched(shards, scratch, engine, **({"need": need} if need is not None else {})), unfinished)
+    step.decide(sketched(scratch), unfinished)
     artifacts.discard(scratch)
     os.rename(unfinished, folder)
 

@@ -87,9 +87,14 @@ class Recipe(Settings):
         return tuple(dict.fromkeys(column for source in self.sources for column in source.columns))
 
     @property
+    def is_packaged(self) -> bool:
+        """True when the root lies in jpfm itself."""
+        return self.root.startswith(PACKAGE)
+
+    @property
     def root_path(self) -> Path:
         """The root as a path on this machine."""
-        if self.root.startswith(PACKAGE):
+        if self.is_packaged:
             return Path(__file__).resolve().parents[1] / self.root.removeprefix(PACKAGE)
         return Path(self.root)
 

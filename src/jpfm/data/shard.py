@@ -215,7 +215,7 @@ def run_shard(job: Job) -> int:
 
 
 def mark_changed(step: str, before: pa.RecordBatch, after: pa.RecordBatch) -> pa.RecordBatch:
-    """Add a step to `changed_by` of the documents whose text it changed. A step that drops documents changes no text."""
+    """Add a step to `changed_by` of the documents whose text it changed. A step that drops changes no text."""
     if after.num_rows != before.num_rows or after.column("text") is before.column("text"):
         return after
     changed = pc.not_equal(before.column("text"), after.column("text"))

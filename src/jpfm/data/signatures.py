@@ -90,6 +90,8 @@ def make_signatures(corpus: Artifact, out: Path, settings: Like, engine: Engine 
     def work(draft: Draft) -> Finished:
         folder = draft.path / FOLDER
         folder.mkdir(exist_ok=True)
+        for leftover in folder.glob("*.tmp"):
+            leftover.unlink()  # of a run that was killed
         files = sorted((corpus.path / "documents").glob("*.parquet"))
         jobs = [_Job(file, folder / file.name, settings) for file in files]
         todo = [job for job in jobs if not job.target.exists()]

@@ -36,7 +36,7 @@ class KeyRules(Settings):
     """What makes no difference between two copies of a text."""
 
     width: bool = True
-    """Ａ is A, ｶﾞ is ガ, か with a combining mark is が, ㈱ is 株."""
+    """Ａ is A, ｶﾞ is ガ, か with a combining mark is が, ㈱ is 株; selectors of variants (葛󠄀, ❤️) do not count."""
     case: bool = True
     """A is a."""
     spaces: bool = True
@@ -67,16 +67,22 @@ def _table(rules: KeyRules) -> npt.NDArray[np.uint32]:
     """For each code point what stands in the key (0: nothing), with flags for those that need a second look."""
     table = np.zeros(_POINTS, dtype=np.uint32)
     for point in range(_POINTS):
-        if 0xD800 <= point < 0xE000 or point >= 0x30000:
+        if 0xD800 <= point < 0xE000 or point >= 0x40000:
             continue  # surrogates are no text; planes above 3 hold no letters
-        if 0x4E00 <= point < 0xA000 or 0x20000 <= point < 0x30000 or 0xAC00 <= point < 0xD7A4:
+        is_compatible = 0x2F800 <= point < 0x2FA20
+        if 0x4E00 <= point < 0xA000 or (point >= 0x20000 and not is_compatible) or 0xAC00 <= point < 0xD7A4:
             table[point] = point | _IS_KANJI  # kanji and Hangul: nothing to look up
         else:
             table[point] = _entry(point, rules)
-    table[0x30000:] = np.arange(0x30000, _POINTS, dtype=np.uint32)
+    table[0x40000:] = np.arange(0x40000, _POINTS, dtype=np.uint32)
+    if rules.width:
+        table[0xFE00:0xFE10] = table[0xE0100:0xE01F0] = 0
+    if rules.spaces:
+        table[0xE0000:0xE0080] = 0  # tags: invisible
     if rules.old_kanji:
-        for old, new in NEW_OF_OLD.items():
-            table[old] = new | _IS_KANJI
+        new_of = np.arange(_MASK + 1, dtype=np.uint32)
+        new_of[list(NEW_OF_OLD)] = list(NEW_OF_OLD.values())
+        table = new_of[table & np.uint32(_MASK)] | (table & ~np.uint32(_MASK))
     if rules.ruby:
         for opens in "《（(":
             table[ord(opens)] |= np.uint32(_OPENS)
@@ -112,11 +118,11 @@ def _entry(point: int, rules: KeyRules) -> int:
         character = lower if len(lower) == 1 else character
     code = ord(character)
     flags = 0
-    if code in (0x3005, 0x3006, 0x3007, 0x30F6, 0x30B1) or 0x3400 <= code < 0x4DC0 or 0xF900 <= code < 0xFB00:
+    if chr(code) in "々〆〇ヶケ" or 0x3400 <= code < 0xA000 or 0xF900 <= code < 0xFB00 or code >= 0x20000:
         flags |= _IS_KANJI  # 々 〆 〇 ヶ ケ may end a word that has a reading
     if 0x3041 <= code <= 0x309F or 0x30A1 <= code <= 0x30FF:
         flags |= _IS_KANA
-    if rules.kana and 0x30A1 <= code <= 0x30F6:
+    if rules.kana and (0x30A1 <= code <= 0x30F6 or 0x30FD <= code <= 0x30FE):
         code -= 0x60
     return code | flags
 
@@ -139,7 +145,7 @@ def _skip_reading(data, position, end, table, opening):  # type: ignore[no-untyp
         count += 1
         if point == closing or (closing == 0xFF09 and point == 0x29):
             return (at, count) if count > 1 else (position, 0)
-        is_kana = table[point] & np.uint32(_IS_KANA) != 0
+        is_kana = table[point] & np.uint32(_IS_KANA | _VOICING) != 0
         if not (is_kana or point == 0x30FB or point == 0x20 or point == 0x3000):  # noqa: PLR1714  (jumps, not a loop)
             break
     return position, 0

@@ -74,11 +74,26 @@ def _digit(point):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _run(points, start, stop):  # type: ignore[no-untyped-def]
-    """The number at `start`: (end, value, whether it has 十百千万億兆). end == start where there is none."""
+def _is_comma(points, place, stop):  # type: ignore[no-untyped-def]
+    """Whether a comma at `place` groups digits by three: 1,234 but not 1,2 or 2020,2021."""
+    if points[place] != 0x2C or place + 3 >= stop or (place + 4 < stop and 0x30 <= points[place + 4] <= 0x39):
+        return False
+    return min(points[place + 1 : place + 4]) >= 0x30 and max(points[place + 1 : place + 4]) <= 0x39
+
+
+@_jit
+def _run(points, start, stop, commas):  # type: ignore[no-untyped-def]
+    """The number at `start`: (end, value, whether it has 十百千万億兆). end == start where there is none.
+
+    Args:
+        commas: 1,234 is one number.
+    """
     end, value, section, figure, units = start, np.int64(0), np.int64(0), np.int64(-1), False
     while end < stop:
         digit = _digit(points[end])
+        if digit < 0 and commas and figure > 0 and _is_comma(points, end, stop):
+            end += 1
+            continue
         if digit < 0:
             break
         if digit < 10:
@@ -102,7 +117,7 @@ def _rewrite(offsets, points, places, with_places, starts, out, where):  # type:
     for row in range(offsets.shape[0] - 1):
         position, stop = offsets[row], offsets[row + 1]
         while position < stop:
-            end, value, units = _run(points, position, stop)
+            end, value, units = _run(points, position, stop, False)
             if end == position:
                 end = position + 1
                 out[at] = points[position]
@@ -121,11 +136,11 @@ def _rewrite(offsets, points, places, with_places, starts, out, where):  # type:
                     scale *= 10
                 while scale:
                     out[at] = np.uint32(0x30 + value // scale % 10)
-                    if with_places:  # digits of a number made of fewer characters share their places
-                        where[at] = places[min(position, end - 1)]
+                    scale //= 10
+                    if with_places:  # more digits than characters share the last place; the last digit has it always
+                        where[at] = places[min(position, end - 1) if scale else end - 1]
                     position += 1
                     at += 1
-                    scale //= 10
             position = end
         starts[row + 1] = at
 
@@ -153,6 +168,18 @@ def _counts(code, codes):  # type: ignore[no-untyped-def]
 
 
 @_jit
+def _era(points, first, position, eras):  # type: ignore[no-untyped-def]
+    """Which era name stands before `position`, from 1; 0 for none. Official documents write 令和　５年."""
+    while position > first and points[position - 1] == 0x20:
+        position -= 1
+    if position - first >= 2:
+        for index in range(eras.shape[0]):
+            if points[position - 2] == eras[index, 0] and points[position - 1] == eras[index, 1]:
+                return np.uint64(index + 1)
+    return np.uint64(0)
+
+
+@_jit
 def _marks(offsets, points, counters, eras, out):  # type: ignore[no-untyped-def]
     for row in range(out.shape[0]):
         position, first, stop = offsets[row], offsets[row], offsets[row + 1]
@@ -161,16 +188,14 @@ def _marks(offsets, points, counters, eras, out):  # type: ignore[no-untyped-def
             if points[position] == 0x5143 and position + 1 < stop and points[position + 1] == 0x5E74:  # 元年
                 end, value, is_number = position + 1, np.int64(1), True
             else:
-                end, value, _ = _run(points, position, stop)
+                end, value, _ = _run(points, position, stop, True)
                 if end == position:
                     position += 1
                     continue
                 is_number = end - position > 1 or points[position] < 0x80
-            era = np.uint64(0)
-            if position - first >= 2:
-                for index in range(eras.shape[0]):
-                    if points[position - 2] == eras[index, 0] and points[position - 1] == eras[index, 1]:
-                        era = np.uint64(index + 1)
+            era = _era(points, first, position, eras)
+            if position - first >= 2 and points[position - 1] == 0x2E and 0x30 <= points[position - 2] <= 0x39:
+                value ^= np.int64(end - position) << 48  # 3.05 is not 3.5
             is_number = is_number or era != 0 or (position > first and points[position - 1] == 0x7B2C)  # 第
             if is_number or (end < stop and _counts(points[end], counters)):
                 state = mix(state ^ np.uint64(value) ^ (era << np.uint64(60)))
@@ -181,8 +206,8 @@ def _marks(offsets, points, counters, eras, out):  # type: ignore[no-untyped-def
 def number_marks(found: "Keys") -> npt.NDArray[np.uint64]:
     """A hash of all numbers of each document in their order, with the eras they are counted in. Shape (n,).
 
-    令和五年 and 令和5年 are one number, 令和5年 and 平成5年 are two; 一般 has none. The keys should keep punctuation,
-    or 3.5 is 35.
+    令和五年 and 令和5年 are one number, 令和5年 and 平成5年 are two; 1,000 is 1000, 3.05 is not 3.5; 一般 has none. The
+    keys should keep white space and punctuation, or 3.5 is 35.
     """
     out = np.zeros(len(found.offsets) - 1, dtype=np.uint64)
     _marks(found.offsets, found.points, _COUNTER_CODES, _ERA_CODES, out)

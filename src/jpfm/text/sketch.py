@@ -65,26 +65,26 @@ def roll(points, start, stop, size, out):  # type: ignore[no-untyped-def]
 
 @_jit
 def _sketch(grams, count, values):  # type: ignore[no-untyped-def]
-    """Fill `values` (k,) with the sketch of grams[:count]."""
+    """Fill `values` (k,) with the sketch of grams[:count]. A value is its round, 16 bits, and a hash in 48 bits."""
     k = np.uint64(values.shape[0])
     values[:] = np.uint64(0xFFFFFFFFFFFFFFFF)
     for index in range(count):
         gram = grams[index]
         scaled = (gram >> np.uint64(32)) * k
         place = scaled >> np.uint64(32)
-        value = ((scaled & np.uint64(0xFFFFFFFF)) << np.uint64(24)) | (gram & np.uint64(0xFFFFFF))
+        value = ((scaled & np.uint64(0xFFFFFFFF)) << np.uint64(16)) | (gram & np.uint64(0xFFFF))
         values[place] = min(values[place], value)
     empty = 0
     for place in range(values.shape[0]):
         empty += values[place] == np.uint64(0xFFFFFFFFFFFFFFFF)
     turn = 1
     while empty and turn < values.shape[0]:  # further rounds over all bins, with another hash each
-        base = np.uint64(turn) << np.uint64(56)
+        base = np.uint64(turn) << np.uint64(48)
         for index in range(count):
             gram = mix(grams[index] + np.uint64(turn) * _ROUND)
             scaled = (gram >> np.uint64(32)) * k
             place = scaled >> np.uint64(32)
-            value = base | ((scaled & np.uint64(0xFFFFFFFF)) << np.uint64(24)) | (gram & np.uint64(0xFFFFFF))
+            value = base | ((scaled & np.uint64(0xFFFFFFFF)) << np.uint64(16)) | (gram & np.uint64(0xFFFF))
             empty -= values[place] == np.uint64(0xFFFFFFFFFFFFFFFF)
             values[place] = min(values[place], value)
         turn += 1
@@ -93,7 +93,7 @@ def _sketch(grams, count, values):  # type: ignore[no-untyped-def]
             if values[place] == np.uint64(0xFFFFFFFFFFFFFFFF):
                 for index in range(count):
                     gram = mix(grams[index] + np.uint64(values.shape[0] + place) * _ROUND)
-                    values[place] = min(values[place], (np.uint64(turn) << np.uint64(56)) | (gram >> np.uint64(8)))
+                    values[place] = min(values[place], (np.uint64(turn) << np.uint64(48)) | (gram >> np.uint64(16)))
 
 
 @_jit

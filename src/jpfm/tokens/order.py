@@ -3,6 +3,7 @@
     order = TokenOrder(store, seq_len=512, rows_per_step=8, seed=0)
     batch = order.batch(step=100, rank=0, world=2)          # (4, 513) uint32
     table = order.documents(step=100)                       # id, source, licence, token range
+    table = order.sightings(first, last, steps=5000)        # the way back: which steps saw these token ranges
 
 The stream of documents is cut into rows of seq_len + 1 tokens that share one token with the next (inputs are
 row[:-1], targets row[1:]). Epoch e visits the rows in the order of a keyed permutation (a Feistel network with cycle
@@ -36,7 +37,7 @@ def _scramble(value, key):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _permute(index, count, key, out):  # type: ignore[no-untyped-def]
+def _permute(index, count, key, inverse, out):  # type: ignore[no-untyped-def]
     half = np.uint64(1)
     while (np.uint64(1) << (np.uint64(2) * half)) < np.uint64(count):
         half += np.uint64(1)
@@ -45,9 +46,14 @@ def _permute(index, count, key, out):  # type: ignore[no-untyped-def]
         value = np.uint64(index[position])
         while True:
             left, right = value >> half, value & mask
+            if inverse:
+                left, right = right, left  # the rounds backwards, over swapped halves
             for turn in range(_ROUNDS):
-                mixed = _scramble(right, np.uint64(key) + np.uint64(turn) * np.uint64(0xA24BAED4963EE407))
+                number = np.uint64(_ROUNDS - 1 - turn if inverse else turn)
+                mixed = _scramble(right, np.uint64(key) + number * np.uint64(0xA24BAED4963EE407))
                 left, right = right, left ^ (mixed & mask)
+            if inverse:
+                left, right = right, left
             value = (left << half) | right
             if value < np.uint64(count):
                 break
@@ -61,7 +67,18 @@ def permute(index: npt.NDArray[np.int64], count: int, key: int) -> npt.NDArray[n
     True
     """
     out = np.empty(index.shape[0], dtype=np.int64)
-    _permute(index.astype(np.int64), count, key, out)
+    _permute(index.astype(np.int64), count, key, False, out)
+    return out
+
+
+def unpermute(value: npt.NDArray[np.int64], count: int, key: int) -> npt.NDArray[np.int64]:
+    """Which positions go there: the inverse of `permute`.
+
+    >>> unpermute(permute(np.arange(10), 10, key=7), 10, key=7).tolist() == list(range(10))
+    True
+    """
+    out = np.empty(value.shape[0], dtype=np.int64)
+    _permute(value.astype(np.int64), count, key, True, out)
     return out
 
 
@@ -142,6 +159,41 @@ class TokenOrder:
         return seen.append_column("first", pa.array(first, pa.int64())).append_column(
             "last", pa.array(last, pa.int64())
         )
+
+    def sightings(self, first: npt.NDArray[np.int64], last: npt.NDArray[np.int64], steps: int) -> pa.Table:
+        """Where the first `steps` steps saw ranges of the token stream: `documents` the other way round.
+
+        The permutation is inverted, so that the cost grows with the ranges and the epochs, not with the steps.
+
+        Args:
+            first: first token of each range; shape (n,).
+            last: its last token (exclusive); shape (n,).
+            steps: steps 0 ... steps - 1 are asked.
+        Returns:
+            One row for each (row of a batch, range), in that order: step, slot, range (its place in the arguments),
+            first and last token (exclusive) that the row shows of it. The token that two rows share is in both.
+        """
+        low = np.maximum(-(-first // self.seq_len) - 1, 0)
+        high = np.minimum((last - 1) // self.seq_len, self.num_rows - 1)
+        counts = np.where(last > first, np.maximum(high - low + 1, 0), 0)
+        which = np.repeat(np.arange(len(first)), counts)
+        rows = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(low, counts)
+        slots = steps * self.rows_per_step
+        parts = [np.empty((2, 0), dtype=np.int64)]
+        for epoch in range(-(-slots // self.num_rows)):
+            seen = unpermute(rows, self.num_rows, _epoch_key(self.seed, epoch)) + epoch * self.num_rows
+            parts.append(np.stack([seen, np.arange(len(which))])[:, seen < slots])
+        seen, taken = np.concatenate(parts, axis=1)
+        order = np.lexsort((which[taken], seen))
+        seen, taken = seen[order], taken[order]
+        step, slot = np.divmod(seen, self.rows_per_step)
+        begin, which = rows[taken] * self.seq_len, which[taken]
+        return pa.table(
+            {
+                "step": step, "slot": slot, "range": which,
+                "first": np.maximum(begin, first[which]), "last": np.minimum(begin + self.seq_len + 1, last[which]),
+            }
+        )  # fmt: skip
 
 
 def positions(inputs: npt.NDArray[np.uint32], eos: int) -> npt.NDArray[np.int64]:

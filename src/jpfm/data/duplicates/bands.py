@@ -1,6 +1,6 @@
 """The band join: which documents are candidates for each other, over hundreds of millions of signatures.
 
-    pairs, buckets = candidates(rows, bands=16, taking_part=mask, scratch=folder, engine=engine)
+    pairs, buckets = candidates(rows, 16, taking_part=mask, ranks=None, earlier=0, scratch=folder, engine=engine)
 
 A bucket is the documents with an equal key in one band. One band is joined at a time, and where it does not fit into
 MEMORY a part of its key range at a time: read one column of numbers, sort, cut where the key changes. Jobs of different
@@ -47,6 +47,8 @@ class BandJob(NamedTuple):
     """A file of one bool a row; None is all."""
     ranks: Path | None
     """A file of one number a row: in a bucket the lowest comes first; None is the order of rows."""
+    marks: Path | None
+    """A file of one number a row: rows of a bucket have one mark; None is one mark for all."""
     earlier: int
     """Rows of earlier corpora: they come first, and two of them are never a pair."""
     out: Path
@@ -54,23 +56,35 @@ class BandJob(NamedTuple):
 
 def candidates(
     rows: Rows, bands: int, *, taking_part: npt.NDArray[np.bool_] | None, ranks: Numbers | None, earlier: int,
-    scratch: Path, engine: Engine,
+    scratch: Path, engine: Engine, marks: npt.NDArray[np.uint64] | None = None,
 ) -> tuple[npt.NDArray[np.uint64], Buckets]:  # fmt: skip
     """Pairs to verify, and the buckets that need more than these.
 
     Args:
         taking_part: which rows are joined; None is all.
         ranks: a number for each row; the lowest of a bucket is compared with all others. None is the order of rows.
+        marks: a number for each row; only rows with one mark share a bucket. Of rows that their marks alone keep apart
+            one pair a mark is given, so that they can be counted.
         earlier: rows below this belong to earlier corpora; two of them are never a pair.
 
     Returns:
         Distinct pairs as left << 32 | right, left < right, ascending; the large buckets of all bands.
     """
-    mask, order = (_saved(values, scratch / f"{name}.npy") for values, name in
-                   ((taking_part, "taking_part"), (ranks, "ranks")))  # fmt: skip
+    given = {"taking_part": taking_part, "ranks": ranks, "marks": marks}
+    mask, order, kinds = (_saved(values, scratch / f"{name}.npy") for name, values in given.items())
     parts = max(1, -(-rows.count * _BYTES_A_ROW // MEMORY))
     jobs = [
-        BandJob(rows.files, band_name(band), part, parts, mask, order, earlier, scratch / f"band{band:03d}.{part:04d}")
+        BandJob(
+            rows.files,
+            band_name(band),
+            part,
+            parts,
+            mask,
+            order,
+            kinds,
+            earlier,
+            scratch / f"band{band:03d}.{part:04d}",
+        )  # fmt: skip
         for band in range(bands)
         for part in range(parts)
     ]
@@ -101,15 +115,22 @@ def _file(job: BandJob, kind: str) -> Path:
 def join_part(job: BandJob) -> int:
     """Find the buckets of one part of a band and write their pairs; returns the number of pairs."""
     keys, numbers = _load(job)
-    if job.ranks is None:
-        order = np.argsort(keys, kind="stable")
-    else:
-        order = np.lexsort((np.load(job.ranks, mmap_mode="r")[numbers], keys))
+    ranks, marks = (
+        np.load(file, mmap_mode="r")[numbers] if file is not None else None for file in (job.ranks, job.marks)
+    )
+    order = np.lexsort([column for column in (ranks, marks, keys) if column is not None])
     keys, numbers = keys[order], numbers[order]
-    del order
-    edges = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1], [True]])) if len(keys) else np.zeros(1, int)
-    sizes = np.diff(edges)
+    fresh = keys[1:] != keys[:-1]
     pairs = [np.zeros(0, dtype=np.uint64)]
+    if marks is not None:
+        marks = marks[order]
+        apart = ~fresh & (marks[1:] != marks[:-1])
+        begins = np.maximum.accumulate(np.where(np.concatenate([[True], fresh]), np.arange(len(keys)), 0)[: len(keys)])
+        pairs.append(pack(numbers[begins[1:][apart]], numbers[1:][apart]))
+        fresh |= apart
+    del order
+    edges = np.flatnonzero(np.concatenate([[True], fresh, [True]])) if len(keys) else np.zeros(1, int)
+    sizes = np.diff(edges)
     for size in range(2, SMALL + 1):
         starts = edges[:-1][sizes == size]
         for left in range(size):

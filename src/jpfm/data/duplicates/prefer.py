@@ -24,8 +24,8 @@ class Prefer(Settings):
     """Which of several copies stays."""
 
     rule: Literal["first", "newest", "longest"] = "first"
-    """first: the order of the recipe; newest: the latest `date` (unknown dates count as oldest); longest: most
-    characters."""
+    """first: the order of the recipe; newest: the latest day in `date` (a year alone is older than its days, an
+    unknown date oldest); longest: most characters."""
     sources: tuple[str, ...] = ()
     """Sources whose documents stay before those of all others, in this order. The rule decides within a source."""
 
@@ -42,8 +42,9 @@ class Prefer(Settings):
         if self.rule == "longest":
             return pc.utf8_length(batch.column("text")).to_numpy(zero_copy_only=False).astype(np.uint64)
         if self.rule == "newest":
-            digits = pl.Series(pl.from_arrow(batch.column("date"))).str.extract(r"^(\d{4}(?:-\d{2}(?:-\d{2})?)?)")
-            padded = (digits.str.replace_all("-", "") + "0000").str.slice(0, 8).cast(pl.UInt64)
+            dates = pl.Series(pl.from_arrow(batch.column("date")))
+            digits = dates.str.extract(r"^([0-9]{4}(?:[-/]?[0-9]{2}(?:[-/]?[0-9]{2})?)?)").str.replace_all("[-/]", "")
+            padded = (digits + "0000").str.slice(0, 8).cast(pl.UInt64)
             return padded.fill_null(0).to_numpy()
         return np.zeros(batch.num_rows, dtype=np.uint64)
 

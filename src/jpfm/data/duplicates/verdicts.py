@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jpfm.data.steps.base import DECISION
+from jpfm.data.document import DECISION
 
 Numbers = npt.NDArray[np.int64]
 

@@ -128,11 +128,39 @@ def similarities(pairs: npt.NDArray[np.uint64], found: Candidates, engine: Engin
     return np.concatenate([np.zeros(0), *(values for _, values in map_shards(compare, jobs, engine))])
 
 
-class Confirmed(NamedTuple):
-    """The pairs that count, and figures of how they were found."""
+class Compared(NamedTuple):
+    """Packed pairs, ascending, and their exact similarity. Shapes (num_pairs,)."""
 
-    edges: Edges
-    compared: int
+    pairs: npt.NDArray[np.uint64]
+    values: npt.NDArray[np.float64]
+
+    def with_more(self, other: "Compared") -> "Compared":
+        """Both; no pair is in both."""
+        pairs = np.concatenate([self.pairs, other.pairs])
+        order = np.argsort(pairs, kind="stable")
+        return Compared(pairs[order], np.concatenate([self.values, other.values])[order])
+
+    def look_up(self, asked: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """The similarity of each pair that is known, and which are not."""
+        values = np.zeros(len(asked))
+        there = is_in(asked, self.pairs)
+        values[there] = self.values[np.searchsorted(self.pairs, asked[there])]
+        return values, ~there
+
+    def at_least(self, threshold: float) -> Edges:
+        """The pairs that are similar enough."""
+        similar = self.values >= threshold
+        return Edges(*unpack(self.pairs[similar]), self.values[similar])
+
+
+NOTHING = Compared(np.zeros(0, dtype=np.uint64), np.zeros(0))
+"""No pairs."""
+
+
+class Confirmed(NamedTuple):
+    """All pairs that were compared."""
+
+    compared: Compared
     unfinished: int
     """Buckets in which documents are left that were not compared with each other."""
 
@@ -152,29 +180,21 @@ def confirmed(
         similarity: exact similarity of packed pairs.
         earlier: rows below this are never compared with each other.
     """
-    known = pairs
-    values = similarity(pairs)
-    edges, edge_values = pairs[values >= threshold], values[values >= threshold]
-    open_buckets = buckets
+    done = Compared(pairs, similarity(pairs))
     for _ in range(TURNS):
-        open_buckets = without_similar(open_buckets, edges)
-        asked = distinct(list(first_and_neighbours(open_buckets)))
+        buckets = without_similar(buckets, done.pairs[done.values >= threshold])
+        if len(buckets.rows) == 0:
+            break
+        asked = distinct(list(first_and_neighbours(buckets)))
         if earlier:
             asked = asked[(asked & np.uint64(0xFFFFFFFF)) >= np.uint64(earlier)]
-        asked = asked[~is_in(asked, known)]
-        if len(asked) == 0 and len(open_buckets.rows) == 0:
-            break
-        values = similarity(asked)
-        known = distinct([known, asked])
-        both = np.concatenate([edges, asked[values >= threshold]])
-        order = np.argsort(both, kind="stable")
-        edges, edge_values = both[order], np.concatenate([edge_values, values[values >= threshold]])[order]
-    left = without_similar(open_buckets, edges)
-    unfinished = len(left.starts) - 1
+        asked = asked[~is_in(asked, done.pairs)]
+        done = done.with_more(Compared(asked, similarity(asked)))
+    unfinished = len(without_similar(buckets, done.pairs[done.values >= threshold]).starts) - 1
     if unfinished:
         log.warning("%d buckets hold more than %d documents that share a band and are not similar; pairs in their rest "
                     "were not all compared", unfinished, TURNS)  # fmt: skip
-    return Confirmed(Edges(*unpack(edges), edge_values), len(known), unfinished)
+    return Confirmed(done, unfinished)
 
 
 def is_in(items: npt.NDArray[np.uint64], ordered: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:

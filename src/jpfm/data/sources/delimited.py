@@ -49,7 +49,11 @@ class CsvSource(RecordSource):
             raise ValueError(f"{' and '.join(ways)} name the text twice; keep one")
         if self.template is not None and not _FIELD.search(self.template):
             raise ValueError('template needs a {field}, e.g. "{質問}\\n{回答}"')
-        unused = [name for name in (*ways, "header", "title_field", "url_field", "meta_fields") if self._is_set(name)]
+        unused = [
+            name
+            for name in (*ways, "header", "title_field", "url_field", "date_field", "meta_fields")
+            if self._is_set(name)
+        ]
         if self.rows == "table" and unused:
             raise ValueError(f"rows: table takes every row and field as it is; leave out {', '.join(unused)}")
         return self
@@ -86,7 +90,7 @@ class CsvSource(RecordSource):
         if first.error is not None:
             raise first.error
         names = [cell.strip() for cell in first.cells] if self.header else [str(n + 1) for n in range(len(first.cells))]
-        used = [name for name in (self.title_field, self.url_field, *self.meta_fields) if name is not None]
+        used = [name for name in self.named_fields if name != self.text_field]
         used += _FIELD.findall(self.template) if self.template is not None else self.text_fields or [self.text_field]
         for name in used:
             if names.count(name) != 1:
@@ -107,6 +111,7 @@ class CsvSource(RecordSource):
             text,
             title=record[self.title_field] if self.title_field is not None else "",
             url=record[self.url_field] if self.url_field is not None else "",
+            date=record[self.date_field] if self.date_field is not None else "",
             encoding=row.encoding,
             confidence=row.confidence,
             meta={name: record[name] for name in self.meta_fields},

@@ -92,12 +92,10 @@ class HfSource(RecordSource):
         from datasets.exceptions import DatasetsError
 
         identity = f"{self.name}/{piece.name}#{piece.start}-"
-        wanted = (self.text_field, self.title_field, self.url_field, *self.meta_fields)
-        columns = [name for name in dict.fromkeys(wanted) if name is not None]
         number = 0
         try:
             stream = self._open(piece.path)
-            for record in stream.select_columns(columns).shard(stream.num_shards, piece.start):
+            for record in stream.select_columns(list(self.named_fields)).shard(stream.num_shards, piece.start):
                 yield self.to_document(record, f"{identity}{number}")
                 number += 1
         except (pa.ArrowException, DatasetsError, OSError, ValueError, EOFError) as error:
@@ -148,11 +146,11 @@ class HfSource(RecordSource):
 
     def _check_columns(self, stream: Any) -> None:
         found = stream.column_names or list(next(iter(stream.take(1)), {self.text_field: ""}))
-        for column in (self.text_field, self.title_field, self.url_field, *self.meta_fields):
-            if column is not None and column not in found:
+        for column in self.named_fields:
+            if column not in found:
                 raise DataError(
                     f"source '{self.name}': {self.dataset} has no column '{column}'",
-                    hint=f"columns found: {', '.join(found)}; set text_field, title_field, url_field or meta_fields",
+                    hint=f"columns found: {', '.join(found)}; set text_field, or title_field, url_field, date_field ...",
                 )
 
     def _local_files(self, where: str) -> list[Path]:

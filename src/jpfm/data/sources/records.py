@@ -1,5 +1,6 @@
 """Records with named fields: JSON Lines, one JSON list, Parquet. `RecordSource` is what such formats share."""
 
+import datetime
 import io
 import json
 from collections.abc import Iterator
@@ -26,8 +27,16 @@ class RecordSource(Source):
     """Field that holds the text."""
     title_field: str | None = None
     url_field: str | None = None
+    date_field: str | None = None
+    """Field of the document's date, ISO 8601 as far as it is known; `prefer: {rule: newest}` goes by it."""
     meta_fields: tuple[str, ...] = ()
     """Further fields to keep in the `meta` column."""
+
+    @property
+    def named_fields(self) -> tuple[str, ...]:
+        """The fields that the settings name, each once."""
+        named = (self.text_field, self.title_field, self.url_field, self.date_field, *self.meta_fields)
+        return tuple(dict.fromkeys(name for name in named if name is not None))
 
     def to_document(
         self, record: Any, identity: str, encoding: str = "utf-8", confidence: float = 1.0
@@ -46,7 +55,7 @@ class RecordSource(Source):
             return Quarantined(identity, "decode", "the text holds lone surrogates (\\ud800-\\udfff escapes)")
         return Document(
             identity, text, title=_text(record, self.title_field), url=_text(record, self.url_field),
-            encoding=encoding, confidence=confidence,
+            date=_date(record, self.date_field), encoding=encoding, confidence=confidence,
             meta={key: record[key] for key in self.meta_fields if key in record},
         )  # fmt: skip
 
@@ -62,6 +71,14 @@ def _encodable(text: str) -> bool:
 def _text(record: dict[str, Any], field: str | None) -> str:
     value = record.get(field) if field else None
     return value if isinstance(value, str) and _encodable(value) else ""
+
+
+def _date(record: dict[str, Any], field: str | None) -> str:
+    """The date as text: Parquet has dates and times of its own, and a year may be a number."""
+    value = record.get(field) if field else None
+    if isinstance(value, datetime.date):  # a datetime is one
+        return value.isoformat()
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(record, field)
 
 
 class JsonlSource(RecordSource):
@@ -144,12 +161,10 @@ class ParquetSource(RecordSource):
                 f"column '{self.text_field}' is missing",
                 hint=f"columns found: {', '.join(file.schema_arrow.names)}; set text_field",
             )
-        wanted = (self.text_field, self.title_field, self.url_field, *self.meta_fields)
-        columns = [name for name in dict.fromkeys(wanted) if name is not None]
         groups = list(range(first, last if last is not None else file.num_row_groups))
         number = sum(file.metadata.row_group(group).num_rows for group in range(first))
         try:
-            for batch in file.iter_batches(batch_size=256, row_groups=groups, columns=columns):
+            for batch in file.iter_batches(batch_size=256, row_groups=groups, columns=list(self.named_fields)):
                 for record in batch.to_pylist():
                     yield self.to_document(record, f"{identity}#{number}")
                     number += 1

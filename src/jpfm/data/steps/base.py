@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from jpfm.core.artifact import Artifact
 from jpfm.core.config import Settings
 from jpfm.core.shards import LOCAL, Engine
-from jpfm.data.document import CONTAMINATION, DROPPED, EDITS, drop_table
+from jpfm.data.document import CONTAMINATION, DECISION, DROPPED, EDITS, drop_table
 
 NO_DROPS = DROPPED.empty_table()
 NO_EDITS = EDITS.empty_table()
@@ -146,6 +146,15 @@ def _all_there(names: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
+class Before:
+    """What a step decided before, of the same shards with more documents: most of it still holds."""
+
+    decision: Path
+    sketches: tuple[Path, ...]
+    """As the shards of `Sketched`."""
+
+
+@dataclass(frozen=True)
 class Sketched:
     """What a corpus step decides over: the shards of the pass before it, in corpus order."""
 
@@ -155,6 +164,8 @@ class Sketched:
     engine: Engine = LOCAL
     need: Callable[[Sequence[str]], None] = _all_there
     """Call it with names of shards before their documents are read: `forget` reads raw files only where it must."""
+    before: Before | None = None
+    """The decision of the corpus that forgets; None in a build."""
 
 
 class CorpusStep(Step):
@@ -177,6 +188,12 @@ class CorpusStep(Step):
         file = decision / f"{shard}.parquet"
         return pq.read_table(file) if file.exists() else DECISION.empty_table()
 
+    def differs(self, before: Path, now: Path, shard: ShardFiles) -> bool:
+        """Whether two decisions differ in what they say of one shard."""
+        files = [folder / f"{shard.name}.parquet" for folder in (before, now)]
+        there = [file.exists() for file in files]
+        return there[0] != there[1] or (all(there) and files[0].read_bytes() != files[1].read_bytes())
+
     def figures(self, decision: Path) -> dict[str, Any]:
         """Figures of a decision for the corpus's manifest; none by default."""
         return {}
@@ -194,13 +211,6 @@ class CorpusStep(Step):
         return drop_decided(batch, decision, self.name)
 
 
-DECISION = pa.schema(
-    [("id", pa.string()), ("reason", pa.string()), ("value", pa.float64()), ("threshold", pa.float64()),
-     ("detail", pa.string()),
-     ("size", pa.int64())]  # of the cluster, where the document stays for others; then there is no reason
-)  # fmt: skip
-
-
 def drop_decided(batch: pa.RecordBatch, decision: pa.Table, step: str) -> Changed:
     """Take out the documents that a decision (schema DECISION) gives a reason for."""
     verdicts = decision.filter(pc.is_valid(decision.column("reason")))
@@ -210,15 +220,8 @@ def drop_decided(batch: pa.RecordBatch, decision: pa.Table, step: str) -> Change
     if len(rows) == 0:
         return Changed(batch, NO_DROPS, NO_EDITS)
     verdicts = verdicts.take(hits.filter(mask))
-    taken = batch.take(rows)
-    dropped = pa.table(
-        [
-            taken.column("id"), taken.column("source"), pa.array([step] * taken.num_rows, pa.string()),
-            verdicts.column("reason"), verdicts.column("value"), verdicts.column("threshold"),
-            verdicts.column("detail"), taken.column("text"),
-        ],
-        schema=DROPPED,
-    )  # fmt: skip
+    reason, value, threshold, detail = (verdicts.column(name) for name in ("reason", "value", "threshold", "detail"))
+    dropped = drop_table(batch, rows, step=step, reason=reason, values=value, threshold=threshold, details=detail)
     return Changed(batch.filter(pc.invert(mask)), dropped, NO_EDITS)
 
 

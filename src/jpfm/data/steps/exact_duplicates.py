@@ -41,7 +41,10 @@ def digests(found: Keys) -> npt.NDArray[np.uint64]:
     return pairs
 
 
-def copies(rows: Rows, columns: tuple[str, str], priorities: npt.NDArray[np.uint64], earlier: int = 0) -> Verdicts:
+def copies(
+    rows: Rows, columns: tuple[str, str], priorities: npt.NDArray[np.uint64], earlier: int = 0,
+    marks: npt.NDArray[np.uint64] | None = None,
+) -> Verdicts:  # fmt: skip
     """Documents with equal digests: of each group all but the best go. Rows are ascending.
 
     Holds 48 bytes a document: 10^8 documents take 5 GB; beyond that deduplicate by parts first (`against`).
@@ -49,13 +52,14 @@ def copies(rows: Rows, columns: tuple[str, str], priorities: npt.NDArray[np.uint
     Args:
         columns: names of the high and low half of the digest.
         earlier: rows below this belong to earlier corpora: they never go.
+        marks: a number for each row: only rows with one mark are copies of each other.
     """
     high, low = (rows.column(name) for name in columns)
-    order = np.lexsort((priorities, low, high))  # of equal priorities the lower row is first: lexsort is stable
-    high, low = high[order], low[order]
+    same = [column for column in (marks, low, high) if column is not None]
+    order = np.lexsort([priorities, *same])  # of equal priorities the lower row is first: lexsort is stable
     fresh = np.ones(len(order), dtype=np.bool_)
-    fresh[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
-    fresh |= (high == 0) & (low == 0)
+    fresh[1:] = np.any([column[1:] != column[:-1] for column in (column[order] for column in same)], axis=0)
+    fresh |= ((high == 0) & (low == 0))[order]
     group = np.cumsum(fresh) - 1
     stays = order[np.flatnonzero(fresh)][group] if len(order) else order
     gone = ~fresh & (order >= earlier)

@@ -1,26 +1,59 @@
-"""Corpus steps: exact duplicates, near duplicates, and lines that stand in many documents of one source."""
+"""Lines or paragraphs that stand in many documents of one source: footers, notices, menus.
+
+    - step: frequent_lines
+      minimum_documents: 20
+      minimum_share: 0.2
+
+A sketch holds 12 bytes a distinct line of a batch (a hash and a count). The decision adds them up part by part, then
+reads the text of those lines alone that are frequent, each in the first shard that has it. A line goes only if its text
+is equal to that: two lines with one hash never share a fate. 10^9 lines take 1 GB a worker and about 100 bytes a
+frequent line; refused: text in the sketch, which was nearly a second copy of the corpus, held in memory at once.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pydantic
 
 from jpfm.core.artifact import Artifact
-from jpfm.data.document import EDITS, empty
-from jpfm.data.steps.base import NO_DROPS, NO_EDITS, Changed, CorpusStep, Sketched, set_text
+from jpfm.core.errors import ArtifactError
+from jpfm.core.shards import map_shards
+from jpfm.data.duplicates.counting import Frequent, frequent_keys, per_document
+from jpfm.data.steps.base import NO_DROPS, NO_EDITS, Changed, CorpusStep, ShardFiles, Sketched
+from jpfm.data.steps.cuts import with_cuts
+from jpfm.text.kernels import hash_rows
+from jpfm.text.lines import Units, hashes, texts, units
 
 BOILERPLATE = "frequent_lines.parquet"
 """In a corpus: the lines that `frequent_lines` removed, by source, and in how many documents each stood."""
+_DECISION = "frequent_lines.arrow"
+_BATCH = 1024
+_SKETCH = pa.schema([("source", pa.string()), ("key", pa.uint64()), ("documents", pa.uint32())])
+_TEXTS = pa.schema([("key", pa.uint64()), ("source", pa.string()), ("line", pa.string())])
+_LINES = _TEXTS.append(pa.field("documents", pa.int64()))
+
+
+class TextJob(NamedTuple):
+    """Lines whose text is wanted, and a shard that has them."""
+
+    step: "FrequentLines"
+    documents: Path
+    keys: npt.NDArray[np.uint64]
 
 
 class FrequentLines(CorpusStep):
-    """Remove lines that stand in many documents of one source: footers, notices, menus."""
+    """Remove lines that stand in many documents of one source."""
 
     step: Literal["frequent_lines"]
+    unit: Literal["line", "paragraph"] = "line"
+    """What is counted and removed: lines, or the lines between two blank ones as a whole."""
     minimum_documents: Annotated[int, pydantic.Field(ge=2)] = 10
     """A line is boilerplate when it stands in at least this many documents of its source..."""
     minimum_share: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.0
@@ -30,72 +63,82 @@ class FrequentLines(CorpusStep):
     code: bool = False
     """Remove lines of fenced code (``` or ~~~) too. Without it `#include <iostream>` stays, however often it stands."""
 
-    def _lines(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """One row a line, with the document's row; `is_code` for the lines of a fence and between fences."""
-        fence = pl.col("line").str.contains(r"^\s*(?:```|~~~)")
-        return (
-            frame.with_row_index("row")
-            .with_columns(line=pl.col("text").str.split("\n"))
-            .explode("line")
-            .with_columns(is_code=fence | (fence.cum_sum().over("row") % 2 == 1))
-            .select("row", "id", "source", "line", "is_code")
-        )
-
-    def _may_go(self) -> pl.Expr:
-        long_enough = pl.col("line").str.len_chars() >= self.minimum_chars
-        return long_enough if self.code else long_enough & ~pl.col("is_code")
-
     def sketch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """In how many documents of the batch each line stands; the empty line counts the documents."""
-        frame = pl.DataFrame(pl.from_arrow(batch.select(["id", "source", "text"])))
-        totals = frame.group_by("source").len("documents")
-        counts = (
-            self._lines(frame)
-            .filter(self._may_go())
-            .select("id", "source", "line")
-            .unique()
-            .group_by("source", "line")
-            .len("count")
-            .filter(pl.col("line").is_not_null())
-            .join(totals, on="source")
-            .sort("source", "line")
-        )
-        everything = totals.with_columns(line=pl.lit(""), count=pl.col("documents")).select(counts.columns)
-        table = pl.concat([counts.cast({"count": pl.Int64, "documents": pl.Int64}),
-                           everything.cast({"count": pl.Int64, "documents": pl.Int64})]).to_arrow()  # fmt: skip
-        schema = pa.schema(
-            [("source", pa.string()), ("line", pa.string()), ("count", pa.int64()), ("documents", pa.int64())]
-        )
-        batches = table.cast(schema).combine_chunks().to_batches()
-        return batches[0] if batches else empty(schema)
+        """In how many documents of the batch each line stands; key 0 counts the documents of a source."""
+        found, keys = self._keys(batch)
+        tables = [_SKETCH.empty_table()]
+        for source in pc.unique(batch.column("source")):
+            of_source = pc.equal(batch.column("source"), source).to_numpy(zero_copy_only=False)
+            mine = of_source[found.rows]
+            distinct, documents = per_document(found.rows[mine], keys[mine])
+            distinct, documents = np.insert(distinct, 0, 0), np.insert(documents, 0, of_source.sum())
+            names = pa.repeat(source, len(distinct))
+            tables.append(pa.table([names, distinct, documents], schema=_SKETCH))
+        return pa.RecordBatch.from_struct_array(pa.concat_tables(tables).to_struct_array().combine_chunks())
+
+    def _keys(self, batch: pa.RecordBatch) -> tuple[Units, npt.NDArray[np.uint64]]:
+        """The lines of a batch, and for each a hash of source and line; never 0."""
+        column = batch.column("text")
+        found = units(column, self.unit, minimum_chars=self.minimum_chars, code=self.code)
+        sources = batch.column("source").dictionary_encode()
+        return found, hashes(column, found, hash_rows(sources.dictionary)[sources.indices.to_numpy()])
 
     def decide(self, sketched: Sketched, decision: Path) -> None:
         """The lines that are boilerplate, by source, and in how many documents each stands."""
-        pq.write_table(self._frequent([shard.sketch for shard in sketched.shards]), decision / BOILERPLATE)
+        shards = sketched.shards
+        found = frequent_keys([shard.sketch for shard in shards], self.minimum_documents, engine=sketched.engine)
+        found = found.where(found.keys != 0)
+        if self.minimum_share:
+            found = found.where(self._is_share(found, shards))
+        tables = [_TEXTS.empty_table()]
+        if sketched.before is not None:  # the text of most lines is known
+            old = _read(sketched.before.decision).select(_TEXTS.names)
+            tables.append(old.filter(pc.is_in(old.column("key"), value_set=pa.array(found.keys))))
+        unknown = found.where(~np.isin(found.keys, tables[-1].column("key").to_numpy()))
+        numbers = np.unique(unknown.first).tolist()
+        sketched.need([shards[number].name for number in numbers])
+        jobs = [TextJob(self, shards[number].documents, unknown.keys[unknown.first == number]) for number in numbers]
+        tables += [table for _, table in map_shards(lines_of, jobs, sketched.engine)]
+        lines = pa.concat_tables(tables).sort_by("key")
+        if not np.array_equal(lines.column("key").to_numpy(), found.keys):
+            raise ArtifactError(
+                f"{self.name}: the documents before the step are not those that were sketched",
+                hint="something wrote into the unfinished corpus; remove it and build again",
+            )
+        lines = lines.append_column("documents", pa.array(found.documents)).cast(_LINES)
+        with pa.ipc.new_file(decision / _DECISION, _LINES) as writer:
+            writer.write_table(lines)
+
+    def _is_share(self, found: Frequent, shards: tuple[ShardFiles, ...]) -> npt.NDArray[np.bool_]:
+        """Which keys stand in enough of their source's documents."""
+        sketches = pl.scan_parquet([shard.sketch for shard in shards]) if shards else pl.LazyFrame(schema={})
+        of_source = sketches.filter(key=0).group_by("source").agg(pl.col("documents").cast(pl.Int64).sum())
+        totals = dict(of_source.collect(engine="streaming").iter_rows())
+        needed = np.zeros(len(found.keys))
+        for number in np.unique(found.first).tolist():
+            mine = np.flatnonzero(found.first == number)
+            wanted = pl.DataFrame({"key": found.keys[mine], "place": mine})
+            sources = pl.scan_parquet(shards[number].sketch).select("key", "source")
+            rows = wanted.lazy().join(sources, on="key").unique("key").collect()
+            needed[rows["place"].to_numpy()] = rows["source"].replace_strict(totals).to_numpy() * self.minimum_share
+        return found.documents >= needed
 
     def load(self, decision: Path, shard: str) -> pa.Table:
-        return pq.read_table(decision / BOILERPLATE)
+        return _read(decision)
 
-    def _frequent(self, sketches: list[Path]) -> pa.Table:
-        nothing = pa.schema([("source", pa.string()), ("line", pa.string()), ("documents", pa.int64())]).empty_table()
-        if not sketches:
-            return nothing
-        rows = pl.concat([pl.read_parquet(path) for path in sketches])
-        totals = rows.filter(pl.col("line") == "").group_by("source").agg(pl.col("count").sum().alias("total"))
-        frequent = (
-            rows.filter(pl.col("line") != "")
-            .group_by("source", "line")
-            .agg(pl.col("count").sum())
-            .join(totals, on="source")
-            .filter(pl.col("count") >= self.minimum_documents)
-            .filter(pl.col("count") >= self.minimum_share * pl.col("total"))
-            .sort("source", "line")
-        )
-        return frequent.select("source", "line", pl.col("count").alias("documents")).to_arrow().cast(nothing.schema)
+    def differs(self, before: Path, now: Path, shard: ShardFiles) -> bool:
+        """Whether a line of the shard is boilerplate in one decision alone."""
+        old, new = (_read(folder).column("key").to_numpy() for folder in (before, now))
+        changed = np.setxor1d(old, new, assume_unique=True)
+        return bool(np.isin(pq.read_table(shard.sketch, columns=["key"]).column("key").to_numpy(), changed).any())
+
+    def figures(self, decision: Path) -> dict[str, Any]:
+        """How many lines are boilerplate."""
+        return {f"frequent_{self.unit}s": _read(decision).num_rows}
 
     def keep(self, decision: Path, corpus: Path, sources: Mapping[str, Artifact]) -> None:
         """The removed lines stay readable in the corpus: edits alone only say where they stood."""
-        lines = pq.read_table(decision / BOILERPLATE)
+        lines = _read(decision).drop_columns("key").sort_by([("source", "ascending"), ("line", "ascending")])
         if lines.num_rows:
             pq.write_table(lines.combine_chunks(), corpus / BOILERPLATE, compression="zstd")
 
@@ -103,32 +146,36 @@ class FrequentLines(CorpusStep):
         """Take the boilerplate lines out of each text; every cut is an edit."""
         if decision.num_rows == 0 or batch.num_rows == 0:
             return Changed(batch, NO_DROPS, NO_EDITS)
-        frame = pl.DataFrame(pl.from_arrow(batch.select(["id", "source", "text"])))
-        boilerplate = pl.DataFrame(pl.from_arrow(decision.drop_columns("documents"))).with_columns(listed=pl.lit(True))
-        lines = (
-            self._lines(frame)
-            .with_columns(start=(pl.col("line").str.len_chars().cast(pl.Int64) + 1).cum_sum().over("row")
-                          - pl.col("line").str.len_chars().cast(pl.Int64) - 1)
-            .join(boilerplate, on=["source", "line"], how="left", maintain_order="left")
-            .with_columns(hit=pl.when(pl.col("listed") & self._may_go()).then(True))
-        )  # fmt: skip
-        hits = lines.filter(pl.col("hit"))
-        if hits.is_empty():
-            return Changed(batch, NO_DROPS, NO_EDITS)
-        touched = hits.select("row").unique()
-        kept = (
-            lines.join(touched, on="row", how="semi")
-            .group_by("row", maintain_order=True)
-            .agg(pl.col("line").filter(pl.col("hit").is_null()).str.join("\n").first().alias("new"))
-            .with_columns(pl.col("new").fill_null("").str.replace_all(r"\n{3,}", "\n\n").str.strip_chars_end("\n"))
-        )
-        text = (
-            frame.with_row_index("row").join(kept, on="row", how="left", maintain_order="left")
-            .select(pl.coalesce("new", "text").alias("text"))["text"].to_arrow().cast(pa.string())
-        )  # fmt: skip
-        edits = hits.select(
-            "id", "source", step=pl.lit(self.name), kind=pl.lit("frequent_line"), start="start",
-            length=pl.col("line").str.len_chars().cast(pl.Int64),
-            before=pl.lit(None, pl.String), after=pl.lit(None, pl.String),
-        ).to_arrow().cast(EDITS)  # fmt: skip
-        return Changed(set_text(batch, text), NO_DROPS, edits)
+        column = batch.column("text")
+        found, keys = self._keys(batch)
+        frequent = decision.column("key").to_numpy()
+        places = np.minimum(np.searchsorted(frequent, keys), len(frequent) - 1)
+        hits = np.flatnonzero(frequent[places] == keys)
+        hits = hits[_equal(texts(column, found.take(hits)), decision.column("line").take(pa.array(places[hits])))]
+        return with_cuts(batch, self.name, f"frequent_{self.unit}", *found.take(hits))
+
+
+def lines_of(job: TextJob) -> pa.Table:
+    """Key, source and text of the wanted lines of a shard."""
+    left, tables = job.keys, [_TEXTS.empty_table()]
+    for batch in pq.ParquetFile(job.documents).iter_batches(batch_size=_BATCH, columns=["source", "text"]):
+        found, keys = job.step._keys(batch)
+        distinct, places = np.unique(keys, return_index=True)  # the first of each
+        wanted = np.isin(distinct, left, assume_unique=True)
+        here = found.take(places[wanted])
+        left = np.setdiff1d(left, distinct, assume_unique=True)
+        sources = batch.column("source").take(pa.array(here.rows))
+        tables.append(pa.table([distinct[wanted], sources, texts(batch.column("text"), here)], schema=_TEXTS))
+        if len(left) == 0:
+            break
+    return pa.concat_tables(tables)
+
+
+def _equal(one: pa.Array, other: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    return np.asarray(pc.equal(other, one).to_numpy())
+
+
+def _read(decision: Path) -> pa.Table:
+    """The boilerplate (schema _LINES), mapped: workers of one machine share its memory."""
+    with pa.memory_map(str(decision / _DECISION)) as file:
+        return pa.ipc.open_file(file).read_all()

@@ -24,12 +24,13 @@ import pydantic
 from jpfm.core.artifact import Artifact, write_text
 from jpfm.core.config import place
 from jpfm.core.log import log
-from jpfm.data.duplicates.bands import band_name, candidates, unpack
+from jpfm.data.duplicates.bands import Buckets, band_name, candidates, unpack
 from jpfm.data.duplicates.clusters import Edges, connected_clusters, kept_clusters, with_copies
+from jpfm.data.duplicates.known import known_from, write_known
 from jpfm.data.duplicates.prefer import Prefer
 from jpfm.data.duplicates.store import Stores
 from jpfm.data.duplicates.verdicts import Numbers, Rows, write_verdicts
-from jpfm.data.duplicates.verify import confirmed, gather_sets, similarities
+from jpfm.data.duplicates.verify import NOTHING, Candidates, Confirmed, confirmed, gather_sets, similarities
 from jpfm.data.steps.base import Changed, CorpusStep, Sketched, drop_decided
 from jpfm.data.steps.exact_duplicates import copies, digests, kept_sizes, priorities_of, ranks, weights_of, with_sizes
 from jpfm.text.dedup_key import KeyRules, keys
@@ -134,55 +135,61 @@ class NearDuplicates(CorpusStep):
         stores = Stores.open(self.against)
         rows = Rows([*stores.files, *(shard.sketch for shard in sketched.shards)])
         priority = priorities_of(rows, len(stores.files))
-        same = copies(rows, ("key_high", "key_low"), priority, stores.count)
         numbers = rows.column("numbers") if self.number_aware else None
-        variants = 0
-        if numbers is not None:  # equal keys, but 3.5 and 35
-            differ = numbers[same.rows] != numbers[same.stays]
-            variants += int(differ.sum())
-            same = same._replace(**{name: getattr(same, name)[~differ] for name in same._fields})
+        same = copies(rows, ("key_high", "key_low"), priority, stores.count, marks=numbers)
         taking_part = np.ones(rows.count, dtype=np.bool_)
         taking_part[same.rows] = False
         pairs, buckets = candidates(
-            rows, self.banding[0], taking_part=taking_part, ranks=ranks(priority), earlier=stores.count,
-            scratch=sketched.scratch, engine=sketched.engine,
+            rows, self.banding[0], taking_part=taking_part, ranks=ranks(priority), marks=numbers,
+            earlier=stores.count, scratch=sketched.scratch, engine=sketched.engine,
         )  # fmt: skip
         similar = self._confirm(pairs, buckets, rows, sketched, stores)
-        edges = similar.edges
+        edges = similar.compared.at_least(self.jaccard)
+        num_similar = len(edges.left)
         if numbers is not None:
-            differ = numbers[edges.left] != numbers[edges.right]
-            variants += int(differ.sum())
-            edges = Edges(*(column[~differ] for column in edges))
+            equal = numbers[edges.left] == numbers[edges.right]
+            edges = Edges(*(column[equal] for column in edges))
         found = with_copies((kept_clusters if self.clusters == "kept" else connected_clusters)(edges, priority), same)
-        weights = (
-            np.concatenate([np.ones(stores.count, np.uint64), Rows(rows.files[len(stores.files) :]).column("weight")])
-            if sketched.shards and Rows([sketched.shards[0].sketch]).has("weight")
-            else None
-        )
-        sizes = kept_sizes(found, weights, stores.count)
+        sizes = kept_sizes(found, _weights(rows, len(stores.files)), stores.count)
         write_verdicts(
             found, rows, [shard.name for shard in sketched.shards], decision, reason="near_duplicate",
             threshold=self.jaccard, sizes=sizes, first=len(stores.files), words=stores.words,
         )  # fmt: skip
+        write_known(similar.compared, decision)
         figures = {
-            "documents": rows.count - stores.count, "equal_keys": len(same.rows), "pairs_compared": similar.compared,
-            "pairs_similar": len(similar.edges.left), "dropped": len(found.rows),
+            "documents": rows.count - stores.count, "equal_keys": len(same.rows),
+            "pairs_compared": len(similar.compared.pairs), "pairs_similar": num_similar,
+            "dropped": int((found.rows >= stores.count).sum()),
             "largest_cluster": int(sizes[1].max()) if len(sizes[1]) else 1, "unfinished_buckets": similar.unfinished,
-        } | ({"pairs_kept_for_their_numbers": variants} if self.number_aware else {})  # fmt: skip
+        } | ({"pairs_kept_for_their_numbers": num_similar - len(edges.left)} if self.number_aware else {})  # fmt: skip
         log.info("%s: %s", self.name, ", ".join(f"{key} {value:,}" for key, value in figures.items()))
         write_text(decision / FIGURES, json.dumps(figures, sort_keys=True))
 
-    def _confirm(self, pairs: Any, buckets: Any, rows: Rows, sketched: Sketched, stores: Stores) -> Any:
+    def _confirm(
+        self, pairs: npt.NDArray[np.uint64], buckets: Buckets, rows: Rows, sketched: Sketched, stores: Stores
+    ) -> Confirmed:
         """Compare candidates by the n-gram sets of their texts; those of earlier corpora lie in their signatures."""
-        wanted: Numbers = np.unique(np.concatenate([*unpack(pairs), buckets.rows]))
         first = len(stores.files)
-        needed = [number - first for number, _, _ in rows.by_file(wanted) if number >= first]
-        sketched.need([sketched.shards[number].name for number in needed])
         files = (*stores.files, *(shard.documents for shard in sketched.shards))
-        sets = gather_sets(wanted, rows, files, self.key, self.ngram, sketched.scratch, sketched.engine)
+        before = sketched.before
+        known = known_from(before.decision, before.sketches, rows, first) if before is not None else NOTHING
+        gathered: list[Candidates] = []
+
+        def sets_of(wanted: Numbers) -> Candidates:
+            if not gathered or not np.isin(wanted, gathered[-1].rows).all():
+                needed = [number - first for number, _, _ in rows.by_file(wanted) if number >= first]
+                sketched.need([sketched.shards[number].name for number in needed])
+                folder = sketched.scratch / f"sets{len(gathered)}"
+                folder.mkdir()
+                gathered.append(gather_sets(wanted, rows, files, self.key, self.ngram, folder, sketched.engine))
+            return gathered[-1]
 
         def similarity(asked: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-            return similarities(asked, sets, sketched.engine)
+            values, new = known.look_up(asked)
+            if new.any():
+                sets = sets_of(np.unique(np.concatenate(unpack(asked[new]))))
+                values[new] = similarities(asked[new], sets, sketched.engine)
+            return values
 
         return confirmed(pairs, buckets, self.jaccard, similarity, earlier=stores.count)
 

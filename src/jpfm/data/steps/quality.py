@@ -32,7 +32,7 @@ from jpfm.core.config import place
 from jpfm.core.errors import DataError
 from jpfm.core.log import log
 from jpfm.data.document import drop_table
-from jpfm.data.steps.base import NO_DROPS, NO_EDITS, Changed, CorpusStep, Filter, Limit, Sketched
+from jpfm.data.steps.base import NO_DROPS, NO_EDITS, Changed, CorpusStep, Filter, Limit, ShardFiles, Sketched
 from jpfm.text import classifier, kernels
 
 VERSION = 1
@@ -118,6 +118,10 @@ class Quality(CorpusStep):
     def load(self, decision: Path, shard: str) -> pa.Table:
         """The weights, for every shard."""
         return pq.read_table(decision / _DECISION)
+
+    def differs(self, before: Path, now: Path, shard: ShardFiles) -> bool:
+        """One classifier scores all shards."""
+        return not self.load(before, "").equals(self.load(now, ""))
 
     def _weights(self, sketched: Sketched) -> pa.Table:
         if self.model is not None:
