@@ -22,10 +22,8 @@ import json
 import os
 import re
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +31,7 @@ import numpy as np
 import pyarrow as pa
 from benchmarks.data import dedup_page, oracle, planted, report
 from benchmarks.data.dedup_ours import RECIPE
+from benchmarks.data.watch import watch
 
 from jpfm.text.dedup_key import KeyRules, keys
 
@@ -63,26 +62,8 @@ class Ran(NamedTuple):
 
 def run(*command: str) -> Ran:
     """Run a command on one processor and one thread a library; it must succeed."""
-    all_of_them = os.sched_getaffinity(0)
-    begun = time.perf_counter()
-    os.sched_setaffinity(0, {max(all_of_them)})  # the process inherits it
-    try:
-        process = subprocess.Popen(
-            command, env=os.environ | _ONE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=_HERE.parents[1]
-        )
-    finally:
-        os.sched_setaffinity(0, all_of_them)
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(_failed(command, process.returncode, said))
-    return Ran(time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9)
-
-
-def _failed(command: Sequence[str], code: int, said: bytes) -> str:
-    return f"{' '.join(command)} ended with {code}:\n{said.decode(errors='replace')[-4000:]}"
+    told = watch(command, one_core=True, env=_ONE)
+    return Ran(told.seconds, told.processor_seconds, told.resident_gb)
 
 
 class Arm(NamedTuple):
@@ -116,11 +97,7 @@ class Arm(NamedTuple):
     def ask(self, *words: str) -> str:
         """The standard output of another action."""
         how = ["-m", self.script] if self.name == "jpfm" else [self.script]
-        command = [self.python, *how, *words]
-        done = subprocess.run(command, env=os.environ | _ONE, capture_output=True, cwd=_HERE.parents[1], check=False)
-        if done.returncode:
-            raise SystemExit(_failed(command, done.returncode, done.stderr))
-        return done.stdout.decode()
+        return watch([self.python, *how, *words], one_core=True, env=_ONE).output
 
 
 def arms(peers: str | None) -> list[Arm]:
@@ -162,7 +139,7 @@ def judge(everyone: Sequence[Arm], corpus: Path, scratch: Path) -> dict[str, Any
                 outcomes[f"{arm.name} at {limit}"] = {
                     "arm": arm.name, "threshold": limit, "ran": ran._asdict(),
                     "views": {name: _score(pairs[name], views[name], kept, of, limit) for name in VIEWS},
-                    "wrongly_dropped_by_style": _wrong(pairs["key"], kept, limit, told),
+                    "wrongly_dropped_by_style": {name: _wrong(pairs[name], kept, limit, told) for name in VIEWS},
                 }  # fmt: skip
     return {
         "documents": len(position), "bytes": report.num_bytes(column), "styles": _counts(row["style"] for row in told),
@@ -188,7 +165,7 @@ def _wrong(pairs: oracle.Pairs, kept: Any, threshold: float, told: Sequence[dict
     return _counts(told[row]["style"] for row in np.flatnonzero(~kept & ~covered).tolist())
 
 
-def _counts(words: Iterator[str] | Any) -> dict[str, int]:
+def _counts(words: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for word in words:
         found[word] = found.get(word, 0) + 1

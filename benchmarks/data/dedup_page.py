@@ -74,13 +74,25 @@ def _quality(found: dict[str, Any]) -> str:
             )
         head = "| who | dropped | wrong | left over | precision | recall | pair precision | pair recall |"
         parts.append(f"Similarity of {what}:\n\n{_table(head, rows)}")
-    rows = [f"| {name} | {row['wrongly_dropped_by_style'] or 'none'} |" for name, row in found["outcomes"].items()]
-    parts.append("How the wrongly dropped documents were made (by the keys):\n\n" + _table("| who | styles |", rows))
+    rows = [
+        f"| {name} | " + " | ".join(_listed(row["wrongly_dropped_by_style"][view]) for view in ("raw", "key")) + " |"
+        for name, row in found["outcomes"].items()
+    ]
+    parts.append(
+        "How the wrongly dropped documents were made (form: only punctuation, width or line ends rewritten, and more"
+        " where that left too high a similarity):\n\n" + _table("| who | by the texts | by the keys |", rows)
+    )
     return "\n\n".join(parts)
 
 
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
+
+
 def _background(found: dict[str, Any]) -> str:
-    lines = [f"## The corpus\n\nDocuments by how they were made: {found['styles']}. Clusters: {found['planted']}."]
+    lines = [
+        f"## The corpus\n\nDocuments by how they were made: {_listed(found['styles'])}. Clusters: {found['planted']}."
+    ]
     for view, row in found["background"].items():
         lines.append(
             f"`{view}`: " + "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.items()) + "."

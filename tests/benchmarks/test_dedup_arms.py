@@ -1,11 +1,14 @@
 """The benchmark of deduplication as a whole, small: our arm end to end, and the band join on planted signatures."""
 
+import gzip
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from benchmarks.data import band_join, dedup, dedup_datatrove
+from benchmarks.data.watch import watch
 
 
 @pytest.mark.slow
@@ -30,8 +33,6 @@ def test_our_arm_is_run_and_judged(tmp_path: Path) -> None:
 
 def test_verdicts_of_datatrove_name_the_kept_one_of_the_cluster(tmp_path: Path) -> None:
     """From files as its writers leave them."""
-    import gzip
-
     corpus, out = tmp_path / "corpus", tmp_path / "out"
     corpus.mkdir()
     rows = [{"id": name, "text": "本文"} for name in "abcd"]
@@ -66,13 +67,14 @@ def test_the_band_join_finds_what_was_planted(tmp_path: Path) -> None:
     assert found["in_large_buckets"] == 1_500
 
 
-def test_memory_is_that_of_all_processes(tmp_path: Path) -> None:
-    """Two processes, of which each fills 60 MB."""
-    import sys
-
-    hold = "import time; held = bytearray(60_000_000); held[::4096] = b'1' * len(held[::4096]); time.sleep(0.7)"
-    parent = f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {hold!r}]); {hold}; child.wait(); print(1)"
-    told = band_join.watch([sys.executable, "-c", parent])
-    assert told["processes"] == 2
-    assert 0.12 < told["peak_resident_gb"] < 0.3
-    assert told["found"] == 1
+def test_memory_is_that_of_all_processes() -> None:
+    """Two processes, of which each fills 60 MB for a while; a failure is told with its last words."""
+    hold = "import time; held = bytearray(60_000_000); held[::4096] = b'1' * len(held[::4096]); time.sleep(1)"
+    start = f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {hold!r}])"
+    told = watch([sys.executable, "-c", f"{start}; {hold}; child.wait(); print('done')"])
+    assert told.processes == 2
+    assert 0.12 < told.resident_gb < 0.3
+    assert told.proportional_gb <= told.resident_gb
+    assert told.output == "done\n"
+    with pytest.raises(SystemExit, match=r"ended with 3:\nno such corpus"):
+        watch([sys.executable, "-c", "import sys; print('no such corpus', file=sys.stderr); sys.exit(3)"])

@@ -33,25 +33,32 @@ def as_dict(pairs: oracle.Pairs) -> dict[tuple[int, int], float]:
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     out = planted.plant(planted.invented_pool(4), tmp_path_factory.mktemp("oracle"), seed=4, num_documents=500)
-    return list(planted.read(out).column("text").to_pylist())
+    return [text[:400] for text in planted.read(out).column("text").to_pylist()]  # brute force has its limits
+
+
+@pytest.fixture(scope="module")
+def pairs(texts: list[str]) -> dict[tuple[int, int], float]:
+    return brute_force(texts, 0.3)
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
-def test_all_pairs_of_500_documents(texts: list[str], threshold: float) -> None:
+def test_all_pairs_of_500_documents(
+    texts: list[str], pairs: dict[tuple[int, int], float], threshold: float
+) -> None:  # fmt: skip
     sets = oracle.gram_sets(oracle.raw_points(pa.array(texts)))
     found = as_dict(oracle.all_pairs(sets, threshold))
-    wanted = brute_force(texts, threshold)
+    wanted = {pair: value for pair, value in pairs.items() if value >= threshold}
     assert found == pytest.approx(wanted)
     assert len(wanted) > 50
 
 
-def test_all_pairs_of_keys(texts: list[str]) -> None:
+def test_all_pairs_of_keys(texts: list[str], pairs: dict[tuple[int, int], float]) -> None:
     column = pa.array(texts)
     made = keys(column, KeyRules())
     keyed = ["".join(map(chr, made.points[a:b])) for a, b in itertools.pairwise(made.offsets.tolist())]
     found = as_dict(oracle.all_pairs(oracle.gram_sets(oracle.key_points(column)), 0.5))
     assert found == pytest.approx(brute_force(keyed, 0.5))
-    assert set(found) != set(brute_force(texts, 0.5))
+    assert set(found) != {pair for pair, value in pairs.items() if value >= 0.5}
 
 
 @given(
@@ -85,10 +92,13 @@ def test_score_by_hand() -> None:
         dropped=2, dropped_right=1, left_over=1, pairs=3, pairs_parted=2, links=2, links_right=1
     )
     assert (chained.precision, chained.recall) == (0.5, 0.5)
-    assert (chained.pair_precision, chained.pair_recall) == (0.5, pytest.approx(2 / 3))
+    assert chained.pair_precision == 0.5
+    assert chained.pair_recall == pytest.approx(2 / 3)
     best = judge([0, 2, 3, 5], 0.7)
     assert (best.precision, best.recall, best.pair_recall, best.pair_precision) == (1.0, 1.0, 1.0, None)
     assert judge([0, 1, 2, 3, 4, 5], 0.7).left_over == 3
+    later = judge([1, 4, 5], 0.7)  # the first of a pair may go as well as the second
+    assert (later.dropped, later.dropped_right, later.left_over) == (3, 3, 0)
     assert judge([0, 2, 3, 4, 5], 0.8).recall == 1.0  # 3-4 is below the threshold
     lost = judge([0, 1, 2, 3, 4], 0.7)
     assert (lost.dropped, lost.dropped_right) == (1, 0)

@@ -2,9 +2,9 @@
 
     Benchmark(name="jsquad", path="bench/jsquad/valid.json.gz", items="data.paragraphs.qas", fields=("question",))
 
-Each field is a text that is searched on its own. A question joined with its choices would be found only where a document
-writes them one after the other, without "A." between them; a question alone is found in either. Lists are gone through:
-`turns` of a dialogue or `data.paragraphs.qas` of SQuAD need no word for the list.
+Each field is a text that is searched on its own. A question joined with its choices would be found only where a
+document writes them one after the other, without "A." between them; a question alone is found in either. Lists are gone
+through: `turns` of a dialogue or `data.paragraphs.qas` of SQuAD need no word for the list.
 """
 
 import csv
@@ -46,7 +46,7 @@ class Benchmark(Settings):
     path: str = place()
     """JSON Lines, JSON, CSV, TSV, XML or Parquet, also packed; relative to the current folder. It may be a pattern."""
     items: str = ""
-    """Where the items are in a JSON or XML file: names apart by dots (`data.paragraphs.qas`). Empty: the file is a list."""
+    """Where a JSON or XML file has its items, names apart by dots: `data.paragraphs.qas`. Empty: the file is a list."""
     fields: Annotated[tuple[str, ...], pydantic.Field(min_length=1)] = ("text",)
     """Fields of an item to search, each on its own; `turns` or `answers.text` may be lists."""
     id_field: str | None = None

@@ -6,7 +6,7 @@ None and is counted apart; it is never 0.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
@@ -98,6 +98,13 @@ class Task(Settings):
         Raises:
             DataError: a file is missing or not the one the task was made for.
         """
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """(item id, text) by which a training document that holds an item gives itself away; none where items are made.
+
+        A text is what a document would copy: the question, not its choices, which are words of the language.
+        """
+        yield from ()
 
     def run(self, model: LanguageModel, context: "Context") -> Scored:
         """Load the items, ask the model, score."""

@@ -43,7 +43,7 @@ def page_data(holdings: Sequence[Holding], corpora: Sequence[Artifact], tables: 
         "total": total,
         "notices": [words.model_dump() for words in notices],
         "terms": _top(terms),
-        "licences": [row | _in_words(row["value"]) for row in by["licence"]],
+        "licences": [row | _in_words(row["value"] or "") for row in by["licence"]],
         "by": by,
         "robots": _top([*tables["robots"].iter_rows(named=True)]),
         "sources": _source_rows(corpora, rights),

@@ -1,6 +1,6 @@
 """Where known texts stand in documents, by their character n-grams: the search behind decontamination.
 
-    index = build(keys(items, rules), groups, size=13, common=30)
+    index = build(keys(items, rules), groups, size=13, common_share=0.005)
     found = search(index, keys(documents, rules), minimum_shares)
 
 The index maps each distinct n-gram to the texts that hold it. A document is read once: a rolling hash a character and
@@ -21,6 +21,7 @@ from jpfm.text.sketch import roll
 
 _jit: Any = numba.njit(cache=True, nogil=True)
 _BITS_PER_NGRAM = 16
+_RARE = 10  # an n-gram in so few texts is never common
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 
@@ -56,26 +57,43 @@ class Occurrences(NamedTuple):
 
 
 @_jit
+def _says_something(points, start, size):  # type: ignore[no-untyped-def]
+    """Whether an n-gram has half as many different characters as characters: 三億円's 300000000円 has not."""
+    different = 0
+    for place in range(start, start + size):
+        fresh = True
+        for before in range(start, place):
+            if points[before] == points[place]:
+                fresh = False
+                break
+        different += fresh
+    return different >= size // 2
+
+
+@_jit
 def _pairs(offsets, points, size, grams, texts):  # type: ignore[no-untyped-def]
+    """The n-grams of texts, and of which text each is; returns how many."""
+    hashes = np.empty(points.shape[0] + 1, dtype=np.uint64)
     at = 0
     for row in range(offsets.shape[0] - 1):
         if offsets[row + 1] - offsets[row] < size:
             continue
-        count = roll(points, offsets[row], offsets[row + 1], size, grams[at:])
-        texts[at : at + count] = row
-        at += count
+        for index in range(roll(points, offsets[row], offsets[row + 1], size, hashes)):
+            if _says_something(points, offsets[row] + index, size):
+                grams[at], texts[at] = hashes[index], row
+                at += 1
     return at
 
 
-def build(found: Keys, groups: npt.NDArray[np.int32], *, size: int, common: int) -> NgramIndex:
-    """Index the n-grams of texts.
+def build(found: Keys, groups: npt.NDArray[np.int32], *, size: int, common_share: float) -> NgramIndex:
+    """Index the n-grams of texts. Those of a few characters over and over (0000000, wwwww) are left out.
 
     Args:
-        found: the texts' keys. Equal texts of one group should stand here once: an n-gram is common by texts.
+        found: the texts' keys. Equal texts of one group should stand here once: what is common is counted by texts.
         groups: the group of each text, e.g. its benchmark. Shape (m,).
         size: characters in an n-gram. A text with a shorter key has none.
-        common: an n-gram in more texts of one group than this is a turn of phrase of the group, such as an instruction,
-            and does not count for it.
+        common_share: an n-gram in more than this share of a group's texts (and in more than 10) is a phrase of the
+            group, such as its instruction, and does not count for it.
     """
     grams = np.empty(len(found.points) + 1, dtype=np.uint64)
     texts = np.empty(len(found.points) + 1, dtype=np.int32)
@@ -86,10 +104,12 @@ def build(found: Keys, groups: npt.NDArray[np.int32], *, size: int, common: int)
     fresh = np.ones(total, dtype=np.bool_)  # an n-gram that a text repeats counts once
     fresh[1:] = (grams[1:] != grams[:-1]) | (texts[1:] != texts[:-1])
     grams, texts = grams[fresh], texts[fresh]
-    of_group = np.ones(len(grams), dtype=np.bool_)
-    of_group[1:] = (grams[1:] != grams[:-1]) | (groups[texts[1:]] != groups[texts[:-1]])
-    run = np.cumsum(of_group) - 1
-    rare = np.bincount(run, minlength=1)[run] <= common
+    first_of_group = np.ones(len(grams), dtype=np.bool_)
+    first_of_group[1:] = (grams[1:] != grams[:-1]) | (groups[texts[1:]] != groups[texts[:-1]])
+    run = np.cumsum(first_of_group) - 1
+    limits = np.maximum(_RARE, common_share * np.bincount(groups, minlength=1))
+    counts = np.bincount(run, minlength=1)[run]
+    rare = counts <= limits[groups[texts]]
     grams, texts = grams[rare], texts[rare]
     distinct, starts = np.unique(grams, return_index=True)
     bitmap = np.zeros(_power(len(distinct) * _BITS_PER_NGRAM // 64), dtype=np.uint64)
@@ -123,13 +143,6 @@ def _fill(grams, bitmap, slots):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _grown(array):  # type: ignore[no-untyped-def]
-    larger = np.empty(2 * array.shape[0], dtype=array.dtype)
-    larger[: array.shape[0]] = array
-    return larger
-
-
-@_jit
 def _hits(offsets, points, size, grams, bitmap, slots):  # type: ignore[no-untyped-def]
     """Every n-gram of the documents that is in the index: (document, point, row of `grams`), in reading order."""
     longest = 1
@@ -151,55 +164,53 @@ def _hits(offsets, points, size, grams, bitmap, slots):  # type: ignore[no-untyp
             slot = (gram >> np.uint64(20)) & mask
             while slots[slot] >= 0 and grams[slots[slot]] != gram:
                 slot = (slot + np.uint64(1)) & mask
-            if slots[slot] >= 0:
-                if at == found.shape[0]:
-                    found = _grown_rows(found)
-                found[at, 0], found[at, 1], found[at, 2] = row, index, slots[slot]
-                at += 1
+            if slots[slot] < 0:
+                continue
+            if at == found.shape[0]:
+                larger = np.empty((2 * at, 3), dtype=np.int64)
+                larger[:at] = found
+                found = larger
+            found[at, 0], found[at, 1], found[at, 2] = row, index, slots[slot]
+            at += 1
     return found[:at]
 
 
 @_jit
-def _grown_rows(array):  # type: ignore[no-untyped-def]
-    larger = np.empty((2 * array.shape[0], array.shape[1]), dtype=array.dtype)
-    larger[: array.shape[0]] = array
-    return larger
-
-
-@_jit
-def _expand(hits, starts, texts, out):  # type: ignore[no-untyped-def]
-    """One row for each hit and text that holds the n-gram: (text, point, n-gram)."""
+def _expand(hits, starts, texts, owners, points, grams):  # type: ignore[no-untyped-def]
+    """One entry for each hit and each text that holds its n-gram. An owner is a document and a text in one number."""
     at = 0
     for hit in range(hits.shape[0]):
         gram = hits[hit, 2]
         for place in range(starts[gram], starts[gram + 1]):
-            out[at, 0], out[at, 1], out[at, 2] = texts[place], hits[hit, 1], gram
+            owners[at] = hits[hit, 0] << 32 | texts[place]
+            points[at], grams[at] = hits[hit, 1], gram
             at += 1
 
 
 @_jit
-def _occurrences(hits, order, size, counts, minimum, seen, stamp, out, shares):  # type: ignore[no-untyped-def]
-    """Runs of one text's hits without a wide gap; those that hold enough of it go to `out` (text, start, end)."""
-    at, position = 0, 0
+def _occurrences(owners, points, grams, order, size, counts, minimum, seen, out, shares):  # type: ignore[no-untyped-def]
+    """Runs of one owner's hits without a wide gap; those that hold enough of the text go to `out` and `shares`."""
+    at, position, run = 0, 0, 0
     while position < order.shape[0]:
-        first = hits[order[position]]
-        text, last, distinct = first[0], first[1], 0
+        owner, first = owners[order[position]], points[order[position]]
+        text = owner & 0xFFFFFFFF
         gap = size + counts[text] // 2
-        stamp += 1
+        last, distinct = first, 0
+        run += 1
         while position < order.shape[0]:
-            hit = hits[order[position]]
-            if hit[0] != text or hit[1] - last > gap:
+            hit = order[position]
+            if owners[hit] != owner or points[hit] - last > gap:
                 break
-            last = hit[1]
-            distinct += seen[hit[2]] != stamp
-            seen[hit[2]] = stamp
+            last = points[hit]
+            distinct += seen[grams[hit]] != run
+            seen[grams[hit]] = run
             position += 1
         share = distinct / counts[text]
         if share >= minimum[text]:
-            out[at, 0], out[at, 1], out[at, 2] = text, first[1], last + size
+            out[at, 0], out[at, 1], out[at, 2], out[at, 3] = owner >> 32, text, first, last + size
             shares[at] = share
             at += 1
-    return at, stamp
+    return at
 
 
 def search(index: NgramIndex, found: Keys, minimum: npt.NDArray[np.float64]) -> Occurrences:
@@ -208,24 +219,28 @@ def search(index: NgramIndex, found: Keys, minimum: npt.NDArray[np.float64]) -> 
     Hits of a text lie apart by at most n-gram size + half of its n-grams within one occurrence: what was inserted or
     changed may be that long.
 
+    >>> from jpfm.text.dedup_key import KeyRules, keys
+    >>> import pyarrow as pa
+    >>> known = keys(pa.array(["日本で二番目に高い山は何ですか。"]), KeyRules())
+    >>> index = build(known, np.zeros(1, dtype=np.int32), size=13, common_share=1.0)
+    >>> documents = keys(pa.array(["山の話", "問：日本で二番目に、高い山は何ですか？"]), KeyRules())
+    >>> found = search(index, documents, np.ones(1))
+    >>> found.rows.tolist(), found.shares.tolist(), found.starts.tolist(), found.ends.tolist()
+    ([1], [1.0], [1], [16])
+
     Args:
         found: the documents' keys, made with the rules of the texts' keys.
         minimum: the least share that counts, of each text. Shape (m,), above 0.
     """
     hits = _hits(found.offsets, found.points, index.size, index.grams, index.bitmap, index.slots)
-    rows, cuts = np.unique(hits[:, 0], return_index=True)
-    seen = np.zeros(len(index.grams) if len(hits) else 0, dtype=np.int64)
-    stamp, parts = 0, []
-    for row, own in zip(rows, np.split(hits, cuts[1:]), strict=False):  # no rows: one empty part
-        wide = np.empty((int((index.starts[own[:, 2] + 1] - index.starts[own[:, 2]]).sum()), 3), dtype=np.int64)
-        _expand(own, index.starts, index.texts, wide)
-        order = np.lexsort((wide[:, 1], wide[:, 0]))
-        places = np.empty_like(wide)
-        shares = np.empty(len(wide), dtype=np.float64)
-        count, stamp = _occurrences(wide, order, index.size, index.counts, minimum, seen, stamp, places, shares)
-        parts.append((np.full(count, row), *places[:count].T, shares[:count]))
-    if not parts:
-        nothing = np.zeros(0, dtype=np.int64)
-        return Occurrences(nothing, nothing, np.zeros(0), nothing, nothing)
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Occurrences(columns[0], columns[1], columns[4], columns[2], columns[3])
+    total = int((index.starts[hits[:, 2] + 1] - index.starts[hits[:, 2]]).sum())
+    owners, points, grams = (np.empty(total, dtype=np.int64) for _ in range(3))
+    _expand(hits, index.starts, index.texts, owners, points, grams)
+    order = np.argsort(owners, kind="stable")  # hits of one owner stay in reading order
+    out, shares = np.empty((total, 4), dtype=np.int64), np.empty(total)
+    seen = np.zeros(len(index.grams) if total else 0, dtype=np.int64)
+    count = _occurrences(
+        owners, points, grams, order, index.size, index.counts, minimum, seen, out, shares
+    )  # fmt: skip
+    rows, texts, starts, ends = out[:count].T
+    return Occurrences(rows, texts, shares[:count], starts, ends)

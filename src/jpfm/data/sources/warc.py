@@ -137,7 +137,7 @@ class WarcSource(Source):
         if answer.mime not in _PAGES:
             decoded = decode(answer.body, answer.charset or None)
             return Document(
-                identity, decoded.text, url=answer.url, date=answer.date, encoding=decoded.encoding,
+                identity, decoded.text, url=answer.url, date=answer.date, retrieved=answer.date, encoding=decoded.encoding,
                 confidence=decoded.confidence, meta={key: value for key, value in meta.items() if value},
             )  # fmt: skip
         body = answer.body[: answer.body.rfind(b"<")] if answer.truncated else answer.body  # cut inside a character
@@ -147,4 +147,4 @@ class WarcSource(Source):
         if self.opt_out == "drop" and (reason := opt_out(page.facts.robots, tdm=page.facts.tdm)):
             return Quarantined(identity, "opt_out", f"the page says {reason}")
         meta |= {"published": page.facts.date, "canonical": page.facts.url if page.facts.url != answer.url else ""}
-        return page.document(identity, decoded, url=answer.url, date=answer.date, meta=meta)
+        return page.document(identity, decoded, url=answer.url, date=answer.date, retrieved=answer.date, meta=meta)

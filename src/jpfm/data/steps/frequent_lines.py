@@ -86,7 +86,9 @@ class FrequentLines(CorpusStep):
     def decide(self, sketched: Sketched, decision: Path) -> None:
         """The lines that are boilerplate, by source, and in how many documents each stands."""
         shards = sketched.shards
-        found = frequent_keys([shard.sketch for shard in shards], self.minimum_documents, engine=sketched.engine)
+        found = frequent_keys(
+            [shard.sketch for shard in shards], self.minimum_documents, scratch=sketched.scratch, engine=sketched.engine
+        )
         found = found.where(found.keys != 0)
         if self.minimum_share:
             found = found.where(self._is_share(found, shards))

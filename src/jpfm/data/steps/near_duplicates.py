@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pydantic
 
 from jpfm.core.artifact import Artifact, write_text
@@ -81,6 +82,8 @@ class NearDuplicates(CorpusStep):
     """kept: a document goes only for a similar one that stays. connected: all but one of what chains of pairs join."""
     number_aware: bool = False
     """For laws, minutes and filings: documents whose numbers or eras differ are kept, and counted apart."""
+    except_sources: tuple[str, ...] = ()
+    """Sources that are left alone: reference manuals, whose pages differ by a word on purpose."""
     against: tuple[str, ...] = place(())
     """Folders of signatures (`jpfm data signatures`): documents similar to one of an earlier corpus go too."""
 
@@ -99,8 +102,8 @@ class NearDuplicates(CorpusStep):
 
     @property
     def named_sources(self) -> tuple[str, ...]:
-        """The sources that stay first."""
-        return self.prefer.sources
+        """The sources that stay first, and those left alone."""
+        return (*self.prefer.sources, *self.except_sources)
 
     def inputs(self) -> tuple[Artifact, ...]:
         """The signatures of earlier corpora."""
@@ -115,7 +118,11 @@ class NearDuplicates(CorpusStep):
 
     def sketch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Digest, band keys and priority of each document; a mark of its numbers where they count."""
-        columns: dict[str, Any] = {"id": batch.column("id")} | self.signature(batch.column("text"))
+        texts = batch.column("text")
+        if self.except_sources:  # an empty text has no signature, so it is compared with nothing
+            left_alone = pc.is_in(batch.column("source"), value_set=pa.array(self.except_sources, pa.string()))
+            texts = pc.if_else(left_alone, "", texts)
+        columns: dict[str, Any] = {"id": batch.column("id")} | self.signature(texts)
         columns |= {"priority": pa.array(self.prefer.priorities(batch)), **dict(weights_of(batch, "num_copies"))}
         return pa.record_batch(list(columns.values()), names=list(columns))
 

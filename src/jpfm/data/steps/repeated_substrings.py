@@ -86,7 +86,9 @@ class RepeatedSubstrings(CorpusStep):
     def decide(self, sketched: Sketched, decision: Path) -> None:
         """The n-grams that enough documents have, with the passages around them in the first document of each."""
         shards, before = sketched.shards, sketched.before
-        found = frequent_keys([shard.sketch for shard in shards], self.minimum_documents, engine=sketched.engine)
+        found = frequent_keys(
+            [shard.sketch for shard in shards], self.minimum_documents, scratch=sketched.scratch, engine=sketched.engine
+        )
         wanted = [found.keys[found.first == number] for number in range(len(shards))]
         known: dict[int, Found] = {}
         if before is not None:  # of shards that did not change the passages are known

@@ -100,6 +100,11 @@ class ChoiceTask(Task):
     def check(self) -> None:
         self.items_and_examples()
 
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """The questions that are scored; `max_items` does not matter, another run may draw others."""
+        items, _ = self.items_and_examples()
+        yield from ((str(item["q_id"]), str(item["question"])) for item in items)
+
     def run(self, model: LanguageModel, context: Context) -> Scored:
         items, examples = self.items_and_examples()
         if self.max_items is not None and self.max_items < len(items):

@@ -1,0 +1,145 @@
+"""Which token ranges hold some documents, which training steps saw them, and which checkpoints come after.
+
+    exposure = expose(tokens_and_checkpoints, ["crawl/a.warc.gz#120"])
+    exposure.ranges      # tokens, document, first, last (exclusive)
+    exposure.steps       # run, step, slot, document, first, last
+
+Nothing was written down during training: what step n sees is a function of the tokens and the settings, so it is
+computed again (`TokenOrder.sightings`). Steps count from 1, as in the training log and in the names of checkpoints:
+step n is `TokenOrder.documents(n - 1)`, and checkpoint step-n has seen steps 1 to n.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from jpfm.core.artifact import Artifact, canonical_json
+from jpfm.tokens.order import TokenOrder
+from jpfm.tokens.shards import TokenStore
+
+RANGES = {"tokens": pl.String, "document": pl.String, "first": pl.Int64, "last": pl.Int64}
+STEPS = {
+    "run": pl.Int64, "step": pl.Int64, "slot": pl.Int64, "document": pl.String, "first": pl.Int64, "last": pl.Int64,
+}  # fmt: skip
+
+
+class Saved(NamedTuple):
+    """A checkpoint of a run and how many steps it has seen."""
+
+    id: str
+    step: int
+
+
+class Run(NamedTuple):
+    """A training run: its checkpoints share settings and tokens."""
+
+    number: int
+    """In the table of steps."""
+    name: str
+    tokens: str
+    seq_len: int
+    batch_tokens: int
+    seed: int
+    saved: tuple[Saved, ...]
+    """By step; those that are still there."""
+    num_steps: int
+    """Steps up to the last checkpoint that saw any of the documents."""
+    num_tokens: int
+    """Tokens of them that those steps saw, each as often as it was seen."""
+    first_step: int | None
+
+    @property
+    def affected(self) -> tuple[Saved, ...]:
+        """The checkpoints after the first such step."""
+        first = self.first_step
+        return () if first is None else tuple(saved for saved in self.saved if saved.step >= first)
+
+    @property
+    def last_clean(self) -> Saved | None:
+        """The last checkpoint before it: where training can start again."""
+        clean = self.saved[: len(self.saved) - len(self.affected)]
+        return clean[-1] if clean else None
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Token ranges of the documents, and the steps of all runs that saw them."""
+
+    ranges: pl.DataFrame
+    steps: pl.DataFrame
+    runs: tuple[Run, ...]
+
+    def documents_in(self, checkpoint: str) -> int:
+        """How many of the documents a checkpoint has seen in its own training."""
+        for run in self.runs:
+            for saved in run.saved:
+                if saved.id == checkpoint:
+                    seen = self.steps.filter((pl.col("run") == run.number) & (pl.col("step") <= saved.step))
+                    return seen["document"].n_unique()
+        return 0
+
+
+def expose(artifacts: Sequence[Artifact], ids: Sequence[str]) -> Exposure:
+    """Follow documents through tokens and the checkpoints that were trained on them.
+
+    Raises:
+        ArtifactError: tokens are damaged.
+    """
+    tokens = {one.id: one for one in artifacts if one.manifest.kind == "tokens"}
+    ranges = pl.concat([pl.DataFrame(schema=RANGES), *(_ranges(one, ids) for one in tokens.values())])
+    groups: dict[str, list[Artifact]] = {}
+    for one in artifacts:
+        if one.manifest.kind == "checkpoint" and any(parent in tokens for parent in one.manifest.parents):
+            config = {key: value for key, value in one.manifest.config.items() if key != "step"}
+            groups.setdefault(canonical_json([config, one.manifest.parents]), []).append(one)
+    runs, steps = [], [pl.DataFrame(schema=STEPS)]
+    for number, group in enumerate(groups.values(), start=1):
+        (store,) = {parent for parent in group[0].manifest.parents if parent in tokens}
+        run, seen = _run(number, group, tokens[store], ranges.filter(pl.col("tokens") == store))
+        runs.append(run)
+        steps.append(seen)
+    return Exposure(ranges, pl.concat(steps), tuple(runs))
+
+
+def _ranges(tokens: Artifact, ids: Sequence[str]) -> pl.DataFrame:
+    """Where the documents lie in the token stream."""
+    rows = pl.scan_parquet(tokens.path / "docs.parquet").filter(pl.col("id").is_in(list(ids)))
+    stop = (pl.col("start") + pl.col("length")).alias("last")
+    return rows.select(
+        pl.lit(tokens.id).alias("tokens"), pl.col("id").alias("document"), pl.col("start").alias("first"), stop
+    ).collect()
+
+
+def _run(number: int, group: Sequence[Artifact], tokens: Artifact, ranges: pl.DataFrame) -> tuple[Run, pl.DataFrame]:
+    config: dict[str, Any] = group[0].manifest.config
+    saved = sorted(
+        (Saved(one.id, int(one.manifest.config.get("step", config["steps"]))) for one in group),
+        key=lambda one: (one.step, one.id),
+    )
+    order = TokenOrder(
+        TokenStore.open(tokens), config["seq_len"], config["batch_tokens"] // config["seq_len"], config["seed"]
+    )
+    found = order.sightings(ranges["first"].to_numpy(), ranges["last"].to_numpy(), saved[-1].step)
+    seen = pl.DataFrame(pl.from_arrow(found)).select(
+        pl.lit(number, pl.Int64).alias("run"),
+        pl.col("step") + 1,
+        "slot",
+        ranges["document"].gather(found.column("range").to_numpy()).alias("document"),
+        "first",
+        "last",
+    )
+    run = Run(
+        number=number,
+        name=str(config.get("name", "")),
+        tokens=tokens.id,
+        seq_len=config["seq_len"],
+        batch_tokens=config["batch_tokens"],
+        seed=config["seed"],
+        saved=tuple(saved),
+        num_steps=seen["step"].n_unique(),
+        num_tokens=int((seen["last"] - seen["first"]).sum()),
+        first_step=seen["step"].min() if seen.height else None,  # type: ignore[arg-type] # of an Int64 column
+    )
+    return run, seen
