@@ -61,7 +61,9 @@ def _runs(process: int) -> bool:
 
 
 def test_workers_end_with_a_killed_parent() -> None:
-    code = "import time; from jpfm.core.shards import Engine, map_shards\nlist(map_shards(time.sleep, [60, 60], Engine(workers=2)))"
+    lines = ["import time; from jpfm.core.shards import Engine, map_shards",
+             "list(map_shards(time.sleep, [60, 60], Engine(workers=2)))"]
+    code = "\n".join(lines)
     parent = subprocess.Popen([sys.executable, "-c", code])
     until = time.monotonic() + 60
     while len(workers := _workers_of(parent.pid)) < 2 and time.monotonic() < until:

@@ -16,7 +16,7 @@ def width(text: str) -> str:
     """Letters and digits full width, katakana half width."""
     made = []
     for character in text:
-        base, *marks = unicodedata.normalize("NFD", character)
+        base, *marks = list(unicodedata.normalize("NFD", character))
         if base in _HALF and "ァ" <= character <= "ー":
             made.append(_HALF[base] + "".join(_MARKS[mark] for mark in marks))
         elif character.isascii() and character.isalnum():
@@ -28,7 +28,7 @@ def width(text: str) -> str:
 
 def punctuation(text: str) -> str:
     """Other marks, marks in other places, none at the end."""
-    other = text.translate(str.maketrans({"、": "，", "。": "．", "「": "『", "」": "』", "？": None, "?": None}))
+    other = text.translate(str.maketrans("、。「」", "，．『』", "？?"))
     return "・".join([other[:5], other[5:9], other[9:]])
 
 
@@ -69,5 +69,5 @@ def old_kanji(text: str) -> str:
 DISGUISES: dict[str, Callable[[str], str]] = {
     "none": str, "width": width, "punctuation": punctuation, "readings": readings, "line ends": line_ends,
     "kana": kana, "numerals": numerals, "old kanji": old_kanji,
-    "all": lambda text: line_ends(punctuation(width(kana(readings(numerals(text)))))),
+    "all": lambda text: width(readings(kana(line_ends(punctuation(numerals(text)))))),
 }  # fmt: skip

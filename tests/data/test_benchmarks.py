@@ -13,7 +13,7 @@ import pytest
 from jpfm.core.errors import DataError, JpfmError, UsageError
 from jpfm.data.benchmarks import Benchmark, ItemText
 
-ITEMS = [
+ITEMS: list[dict[str, Any]] = [
     {"id": "a1", "question": "富士山の高さは、何メートルですか？", "choices": ["三七七六", "三一九三"]},
     {"id": "a2", "question": "琵琶湖は\"どの県\"にありますか", "choices": ["滋賀", "京都"]},
 ]  # fmt: skip
@@ -137,4 +137,5 @@ def test_xml_opens_no_other_file(tmp_path: Path) -> None:
     path.write_text(
         f'<!DOCTYPE a [<!ENTITY s SYSTEM "{secret.as_uri()}">]><a><i><text>甲&s;乙</text></i></a>', encoding="utf-8"
     )
-    assert "秘密" not in "".join(one.text for one in Benchmark(name="exam", path=str(path), items="i").texts())
+    with pytest.raises(DataError, match="field 'text' is a dict"):  # the entity stays what it is: no text
+        list(Benchmark(name="exam", path=str(path), items="i").texts())

@@ -83,7 +83,7 @@ def test_a_recipe_trains_measures_keeps_and_thresholds(raw: Path, tmp_path: Path
 
 
 def test_any_number_of_workers_gives_the_same_bytes(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jpfm.data.build._WORTH_A_PROCESS", 0)
+    monkeypatch.setattr("jpfm.data.passes._WORTH_A_PROCESS", 0)
     made = [
         _build(_recipe(raw, TRAIN, slice_bytes=1000), tmp_path / f"out{workers}", engine=Engine(workers=workers))
         for workers in (1, 2)

@@ -1,16 +1,15 @@
 """Steps one by one: tables of real Japanese text, and what each may not touch."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from jpfm.data.document import DROPPED, Document, to_batch
-from jpfm.data.steps.base import Changed, CorpusStep, Step
-from jpfm.data.steps.dedup import ExactDuplicates, FrequentLines, NearDuplicates
+from jpfm.data.steps.base import Changed, Step
+from jpfm.data.steps.exact_duplicates import ExactDuplicates
 from jpfm.data.steps.filters import JapaneseShare, Length, Mojibake, Repetitive, Symbols
+from jpfm.data.steps.near_duplicates import NearDuplicates
 from jpfm.data.steps.normalize import Normalize
 from jpfm.data.steps.pii import MaskPersonalData
 from jpfm.data.steps.signals import Characters, Repetition
@@ -103,97 +102,3 @@ def test_documents_are_held_out_by_their_text_alone() -> None:
         -1
     ]
     assert set(none.batch["split"].to_pylist()) == {"train"}
-
-
-# --- corpus steps ---------------------------------------------------------------------------------------------------
-
-
-def _run(step: CorpusStep, folder: Path, *batches: pa.RecordBatch) -> list[Changed]:
-    """Sketch, decide and apply over batches that lie in files, as a build does."""
-    sketches: list[Path] = []
-    shards: list[Path] = []
-    for number, batch in enumerate(batches):
-        for paths, table, kind in ((sketches, step.sketch(batch), "sketch"), (shards, batch, "documents")):
-            paths.append(folder / f"{kind}-{number}.parquet")
-            pq.write_table(pa.Table.from_batches([table]), paths[-1])
-    decision = step.decide(sketches, shards)
-    return [step.apply(batch, decision) for batch in batches]
-
-
-def test_the_first_of_equal_texts_stays_over_all_shards(tmp_path: Path) -> None:
-    one, two = _batch([PROSE, "別", PROSE], "a"), _batch(["別", PROSE, PROSE + "。", ""], "b")
-    results = _run(ExactDuplicates(step="exact_duplicates"), tmp_path, one, two)
-    assert [r.batch.column("id").to_pylist() for r in results] == [["a/0", "a/1"], ["b/2", "b/3"]]
-    assert [(d["id"], d["detail"]) for r in results for d in r.dropped.to_pylist()] == [
-        ("a/2", "same as a/0"), ("b/0", "same as a/1"), ("b/1", "same as a/0"),
-    ]  # fmt: skip
-
-
-LONG = "".join(
-    f"{n}番目の停留所では、{word}を持った人が降りていった。" for n, word in enumerate("傘本花鍵箱縄皿紙筆糸" * 3)
-)
-
-
-def test_near_copies_go_and_look_alikes_stay(tmp_path: Path) -> None:
-    texts = [
-        LONG,
-        LONG.replace("花", "華"),
-        LONG[: len(LONG) // 2],
-        "パリの春は寒い。",
-        "ハリの春は寒い。",
-        "令和5年度の予算",
-        "令和6年度の予算",
-        LONG.replace("。", "。\n"),
-    ]
-    (result,) = _run(NearDuplicates(step="near_duplicates"), tmp_path, _batch(texts))
-    assert result.batch.column("id").to_pylist() == [f"s/{n}" for n in (0, 2, 3, 4, 5, 6)]
-    for row in result.dropped.to_pylist():
-        assert (row["reason"], row["detail"], row["threshold"]) == ("near_duplicate", "same as s/0", 0.8)
-        assert 0.8 <= row["value"] <= 1
-
-
-def test_a_chain_of_near_copies_keeps_its_first_and_names_it(tmp_path: Path) -> None:
-    chain = [LONG]
-    for old, new in (("傘", "笠"), ("本", "帳"), ("花", "華")):
-        chain.append(chain[-1].replace(old, new))
-    one, two = _batch(chain[:2], "a"), _batch(chain[2:], "b")
-    results = _run(NearDuplicates(step="near_duplicates"), tmp_path, one, two)
-    assert [r.batch.column("id").to_pylist() for r in results] == [["a/0"], []]
-
-
-def test_lines_of_many_documents_go_and_every_cut_is_known(tmp_path: Path) -> None:
-    footer = "このメールは送信専用のアドレスからお送りしています。"
-    texts = [f"件名 {n}\n{PROSE[: 20 + n]}\n\n{footer}\n短い行" for n in range(5)] + [footer, "何もない文書"]
-    batch = _batch(texts)
-    (result, other) = _run(
-        FrequentLines(step="frequent_lines", minimum_documents=5), tmp_path, batch, _batch([footer], "t")
-    )
-    cleaned = result.batch.column("text").to_pylist()
-    assert cleaned[0] == f"件名 0\n{PROSE[:20]}\n\n短い行"
-    assert cleaned[5:] == ["", "何もない文書"]
-    assert result.batch.num_rows == len(texts)
-    assert other.batch.column("text").to_pylist() == [footer]  # another source has its own count
-    edits = result.edits.to_pylist()
-    assert len(edits) == 6
-    for edit in edits:
-        text = texts[int(edit["id"][2:])]
-        assert text[edit["start"] : edit["start"] + edit["length"]] == footer
-
-
-def test_a_frequent_line_must_also_be_a_share_of_the_source(tmp_path: Path) -> None:
-    footer = "無断転載はご遠慮ください。以上です。"
-    batch = _batch([footer + "\n一"] * 3 + [f"別の文書 {n}" for n in range(7)])
-    for share, edits in ((0.3, 3), (0.31, 0)):
-        step = FrequentLines(step="frequent_lines", minimum_documents=2, minimum_share=share)
-        assert _run(step, tmp_path, batch)[0].edits.num_rows == edits
-
-
-def test_frequent_lines_of_code_stay(tmp_path: Path) -> None:
-    footer, include = "無断転載はご遠慮ください。以上です。", "#include <iostream>"
-    page = f"説明文\n```cpp\n{include}\nint main() {{}}\n```\n{include}\n{footer}"
-    batch = _batch([f"{n}\n{page}" for n in range(4)])
-    (result,) = _run(FrequentLines(step="frequent_lines", minimum_documents=3), tmp_path, batch)
-    assert result.batch.column("text")[0].as_py() == f"0\n説明文\n```cpp\n{include}\nint main() {{}}\n```"
-    (tmp_path / "all").mkdir()
-    (result,) = _run(FrequentLines(step="frequent_lines", minimum_documents=3, code=True), tmp_path / "all", batch)
-    assert include not in result.batch.column("text")[0].as_py()

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from jpfm import __version__
-from jpfm.cli import config_commands, data_commands, model_commands
+from jpfm.cli import config_commands, data_commands, forget_command, model_commands
 from jpfm.cli.shared import Dry, Out, Overrides, Workers, emit, load_config, show_dry_run
 from jpfm.core import log as logs
 from jpfm.core.errors import EnvironmentProblem, JpfmError, Preempted
@@ -31,6 +31,7 @@ app.add_typer(model_commands.tokens_app, name="tokens")
 app.add_typer(model_commands.report_app, name="report")
 app.command("train")(model_commands.train)
 app.command("eval")(model_commands.evaluate)
+app.command("forget")(forget_command.forget)
 
 
 def _version(value: bool) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from jpfm.cli.shared import Dry, Out, Overrides, Workers, emit, load_config, make_engine, require_out, show_dry_run
 from jpfm.core.errors import UsageError
+from jpfm.core.log import log
 from jpfm.core.shards import Slice
 
 EngineKind = Literal["local", "ray"]
@@ -181,3 +182,29 @@ def signatures(
     artifact = open_artifact(corpus, "corpus")
     target = require_out(out, "data signatures")
     emit(make_signatures(artifact, target, like(artifact, settings or ()), make_engine("local", workers)).path)
+
+
+@app.command()
+def contamination(
+    corpus: Path, number: Annotated[int, typer.Option("--number", "-n", min=0, help="Examples of each benchmark.")] = 0
+) -> None:
+    """Which evaluation items `decontaminate` found in a corpus, by benchmark."""
+    from jpfm.core.artifact import open_artifact
+    from jpfm.data.contamination import examples, table
+
+    artifact = open_artifact(corpus, "corpus")
+    _print_table(table(artifact))
+    for text in examples(artifact, number=number) if number else ():
+        emit(text)
+
+
+@app.command()
+def items(config: Path, overrides: Overrides = None, out: Out = None) -> None:
+    """Write the items of an eval config as JSON Lines, for `decontaminate`."""
+    from jpfm.eval.items import write_items
+    from jpfm.eval.run import EvalConfig
+
+    target = require_out(out, "data items")
+    for name, count in write_items(load_config(config, EvalConfig, overrides).config.tasks, target).items():
+        log.info("%s: %d texts", name, count)
+    emit(target)

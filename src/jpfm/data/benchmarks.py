@@ -171,7 +171,9 @@ def _table(text: str, delimiter: str, *, header: bool) -> list[dict[str, str]]:
 
 
 def _xml(data: bytes) -> dict[str, Any]:
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True
+    )
     try:
         return _element(etree.fromstring(data, parser))
     except etree.XMLSyntaxError as error:

@@ -189,6 +189,8 @@ def finish_corpus(draft: Draft, recipe: Recipe, sources: Sequence[Artifact], eve
     for (decision, _), jobs in zip(steps, every, strict=True):
         if decision is not None:
             decision.keep(jobs[0].decision_folder, draft.path, {item.path.name: item for item in sources})
+    for step in recipe.steps:
+        step.leave(draft.path)
     if told := passes.figures(steps, every):
         counts["decisions"] = told
     for source in sources:

@@ -84,7 +84,7 @@ def candidates(
             kinds,
             earlier,
             scratch / f"band{band:03d}.{part:04d}",
-        )  # fmt: skip
+        )
         for band in range(bands)
         for part in range(parts)
     ]

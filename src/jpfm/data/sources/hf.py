@@ -150,7 +150,7 @@ class HfSource(RecordSource):
             if column not in found:
                 raise DataError(
                     f"source '{self.name}': {self.dataset} has no column '{column}'",
-                    hint=f"columns found: {', '.join(found)}; set text_field, or title_field, url_field, date_field ...",
+                    hint=f"columns found: {', '.join(found)}; set text_field, title_field, url_field ...",
                 )
 
     def _local_files(self, where: str) -> list[Path]:

@@ -137,8 +137,9 @@ class WarcSource(Source):
         if answer.mime not in _PAGES:
             decoded = decode(answer.body, answer.charset or None)
             return Document(
-                identity, decoded.text, url=answer.url, date=answer.date, retrieved=answer.date, encoding=decoded.encoding,
-                confidence=decoded.confidence, meta={key: value for key, value in meta.items() if value},
+                identity, decoded.text, url=answer.url, date=answer.date, retrieved=answer.date,
+                encoding=decoded.encoding, confidence=decoded.confidence,
+                meta={key: value for key, value in meta.items() if value},
             )  # fmt: skip
         body = answer.body[: answer.body.rfind(b"<")] if answer.truncated else answer.body  # cut inside a character
         decoded = decode(body, charset(body, answer.charset))

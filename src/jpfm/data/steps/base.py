@@ -62,6 +62,9 @@ class Step(Settings):
             JpfmError: one is missing.
         """
 
+    def leave(self, corpus: Path) -> None:
+        """Write into the finished corpus what the step looked for, where that is not told by its settings."""
+
     def run(self, batch: pa.RecordBatch) -> Changed:
         """Do the step on one batch. A corpus step has `apply` instead: it needs a decision first."""
         raise TypeError(f"{type(self).__name__} does not run on one batch")
