@@ -61,8 +61,10 @@ def _runs(process: int) -> bool:
 
 
 def test_workers_end_with_a_killed_parent() -> None:
-    lines = ["import time; from jpfm.core.shards import Engine, map_shards",
-             "list(map_shards(time.sleep, [60, 60], Engine(workers=2)))"]
+    lines = [
+        "import time; from jpfm.core.shards import Engine, map_shards",
+        "list(map_shards(time.sleep, [60, 60], Engine(workers=2)))",
+    ]
     code = "\n".join(lines)
     parent = subprocess.Popen([sys.executable, "-c", code])
     until = time.monotonic() + 60

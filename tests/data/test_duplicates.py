@@ -70,7 +70,10 @@ def _dropped(results: Sequence[Changed]) -> dict[str, str]:
 
 def _story(seed: int, sentences: int = 20) -> str:
     draw = random.Random(seed)
-    one = lambda: draw.choice(WORDS)  # noqa: E731
+
+    def one() -> str:
+        return draw.choice(WORDS)
+
     return "".join(
         f"{one()}{one()}の{draw.choice('二三四五六七八九')}{one()}を{one()}から{one()}へ"
         f"{draw.choice(('運ぶ', '置いた', '見に行く', '忘れた'))}。"
@@ -199,11 +202,11 @@ def test_a_document_goes_only_for_a_similar_one_that_stays(tmp_path: Path) -> No
     for old, new in (("傘", "笠"), ("本", "帳"), ("花", "華")):
         chain.append(chain[-1].replace(old, new))
     one, two = _batch(chain[:2], "a"), _batch(chain[2:], "b")
-    results = run_step(_near(), tmp_path, one, two)
+    results = run_step(_near(jaccard=0.9), tmp_path, one, two)
     assert _kept(results) == ["a/0", "b/0"]  # b/0 is like a/1, which goes, and not like a/0
     assert _dropped(results) == {"a/1": "a/0", "b/1": "b/0"}
     assert [r.batch.column("cluster_size").to_pylist() for r in results] == [[2], [2]]
-    results = run_step(_near(clusters="connected"), tmp_path, one, two)
+    results = run_step(_near(jaccard=0.9, clusters="connected"), tmp_path, one, two)
     assert _kept(results) == ["a/0"]
     assert set(_dropped(results).values()) == {"a/0"}
     assert results[0].batch.column("cluster_size").to_pylist() == [4]
@@ -213,12 +216,12 @@ def test_a_document_goes_only_for_a_similar_one_that_stays(tmp_path: Path) -> No
 def test_a_star_of_versions_leaves_its_centre(tmp_path: Path) -> None:
     letters = [_story(n, 3) for n in range(60)]
     centre = "".join(letters)
-    versions = ["".join(letters[:n] + [_story(900 + n, 3)] + letters[n + 1 :]) for n in range(0, 60, 2)]
+    versions = ["".join([*letters[:n], _story(900 + n, 3), *letters[n + 1 :]]) for n in range(0, 60, 2)]
     batch = _batch([*versions, centre], dates=["2020"] * 30 + ["2024"])
-    (result,) = run_step(_near(jaccard=0.95, prefer={"rule": "newest"}), tmp_path, batch)
-    assert _kept([result]) == ["s/30"]  # versions are 0.94 alike with each other, 0.97 with the centre
+    (result,) = run_step(_near(jaccard=0.955, bands=64, rows_per_band=2, prefer={"rule": "newest"}), tmp_path, batch)
+    assert _kept([result]) == ["s/30"]  # at most 0.952 alike with each other, at least 0.966 with it
     assert result.batch.column("cluster_size").to_pylist() == [31]
-    (first,) = run_step(_near(jaccard=0.95), tmp_path, batch)
+    (first,) = run_step(_near(jaccard=0.955, bands=64, rows_per_band=2), tmp_path, batch)
     assert _kept([first]) == [f"s/{n}" for n in range(30)]
     assert first.batch.column("cluster_size").to_pylist() == [2, *[1] * 29]
 
@@ -313,7 +316,8 @@ def test_bands_and_rows_are_given_together_or_chosen(tmp_path: Path) -> None:
     ("old", "new"),
     [
         ("令和5年", "令和6年"), ("令和5年", "平成5年"), ("令和　５年", "平成　５年"), ("令和元年", "令和2年"),
-        ("3.5％", "35％"), ("3.5％", "3.05％"), ("第三条", "第四条"), ("1,234百万円", "1,235百万円"), ("三億円", "四億円"),
+        ("3.5％", "35％"), ("3.5％", "3.05％"), ("第三条", "第四条"), ("1,234百万円", "1,235百万円"),
+        ("三億円", "四億円"),
     ],
 )  # fmt: skip
 def test_documents_that_differ_in_numbers_stay_where_numbers_count(old: str, new: str, tmp_path: Path) -> None:
@@ -477,7 +481,7 @@ def _joined(step: NearDuplicates, folder: Path, *batches: pa.RecordBatch, **sett
     scratch.mkdir()
     given = {"taking_part": None, "ranks": None, "earlier": 0, "engine": Engine()} | settings
     pairs, buckets = candidates(rows, step.banding[0], scratch=scratch, **given)
-    members = [frozenset(part.tolist()) for part in np.split(buckets.rows, buckets.starts[1:-1])]
+    members = [frozenset(part.tolist()) for part in np.split(buckets.rows, buckets.starts[1:-1]) if len(part)]
     return (
         set(zip(*(side.tolist() for side in unpack(pairs)), strict=True)),
         Counter(members),
@@ -639,7 +643,7 @@ def test_an_exact_key_of_other_settings_and_no_signatures_are_refused(
     make_recipe: Make, signatures: Artifact, tmp_path: Path
 ) -> None:
     step = {"step": "exact_duplicates", "against": [str(signatures.path)], "key": {"case": True}}
-    with pytest.raises(UsageError, match="exact_duplicates: .* was made with exact_key: "):
+    with pytest.raises(UsageError, match=r"exact_duplicates: .* was made with exact_key: "):
         build(make_recipe({"new/a.txt": "文"}, [step], source={"paths": ("new/*",)}), tmp_path / "new")
     for place, words in ((tmp_path / "raw", "has no manifest"), (tmp_path / "none", "does not exist")):
         step = {"step": "near_duplicates", "against": [str(place)]}

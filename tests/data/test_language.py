@@ -108,8 +108,8 @@ def test_the_filter_drops_other_languages_and_low_scores(make_recipe: Callable[.
     assert isinstance(corpus, Artifact)
     assert corpus.manifest.stats["total"]["kept"] == 1
     assert corpus.manifest.stats["total"]["dropped"] == {"only_language:language": 3, "only_language:language_score": 1}
-    names = ["id", "source", "text", "lang_detected", "lang_score"]
-    columns = [["1", "2", "3"], ["s"] * 3, [""] * 3, ["ja", "en", "zh"], [0.9, 0.4, 1.0]]
+    names = ["id", "source", "text", "url", "lang_detected", "lang_score"]
+    columns = [["1", "2", "3"], ["s"] * 3, [""] * 3, [""] * 3, ["ja", "en", "zh"], [0.9, 0.4, 1.0]]
     batch = pa.record_batch([pa.array(column) for column in columns], names=names)
     rows = OnlyLanguage(step="only_language", languages=("ja", "en"), minimum=0.5).run(batch)
     assert rows.batch.column("id").to_pylist() == ["1"]

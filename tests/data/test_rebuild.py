@@ -28,9 +28,7 @@ def _story(seed: int, lines: int = 30) -> str:
     for _ in range(lines):
         state = (state * 1103515245 + 12345) % 2**31
         one, two = WORDS[state % 18], WORDS[state // 18 % 18]
-        out.append(
-            f"{state % 997}番の{one}を{two}の{state // 31 % 89}階へ運び、{state % 61}人が{two}{one}を見た。"
-        )
+        out.append(f"{state % 997}番の{one}を{two}の{state // 31 % 89}階へ運び、{state % 61}人が{two}{one}を見た。")
     return "\n".join(out)
 
 

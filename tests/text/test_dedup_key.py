@@ -1,5 +1,6 @@
 """The key by which documents are compared, against tables of real Japanese and a slow reading of its definition."""
 
+import itertools
 import re
 import unicodedata
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from jpfm.text.old_kanji import NEW_OF_OLD
 
 def _strings(found: Keys) -> list[str]:
     edges = found.offsets.tolist()
-    return ["".join(map(chr, found.points[start:stop])) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return ["".join(map(chr, found.points[start:stop])) for start, stop in itertools.pairwise(edges)]
 
 
 def _key(text: str, rules: KeyRules | None = None) -> str:

@@ -38,7 +38,12 @@ class Settings(pydantic.BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide the result: everything but the places of inputs."""
-        return _without_places(self)
+        kept = {}
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra
+            if not (isinstance(extra, dict) and extra.get("jpfm_place")):
+                kept[name] = _without_places(getattr(self, name))
+        return kept
 
 
 def place(default: Any = None) -> Any:
@@ -50,13 +55,10 @@ T = TypeVar("T", bound=Settings)
 
 
 def _without_places(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return value.identity()
     if isinstance(value, pydantic.BaseModel):
-        kept = {}
-        for name, field in type(value).model_fields.items():
-            extra = field.json_schema_extra
-            if not (isinstance(extra, dict) and extra.get("jpfm_place")):
-                kept[name] = _without_places(getattr(value, name))
-        return kept
+        return {name: _without_places(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, (list, tuple)):
         return [_without_places(item) for item in value]
     if isinstance(value, dict):

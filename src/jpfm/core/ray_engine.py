@@ -143,12 +143,12 @@ def _raised(error: Any) -> BaseException:
     cause = error.cause
     if "failed to import on the worker" in str(cause):
         return EnvironmentProblem(
-            f"the Ray node {error.ip} has no jpfm: {str(cause).strip().splitlines()[-1]}",
+            f"a Ray node has no jpfm: {str(cause).strip().splitlines()[-1]}",
             hint="use one Python environment for all nodes; a shared folder that all see is best",
         )
     name = getattr(cause, "filename", None)
     if isinstance(cause, FileNotFoundError) and isinstance(name, str) and Path(name).exists():
-        return EnvironmentProblem(f"{name} is not there on the Ray node {error.ip}, but it is here", hint=_SHARE)
+        return EnvironmentProblem(f"{name} is not there on the Ray node that needed it, but it is here", hint=_SHARE)
     assert isinstance(cause, BaseException)
     cause.__cause__ = error
     return cause

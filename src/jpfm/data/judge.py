@@ -18,7 +18,7 @@ from jpfm.core.artifact import Artifact
 from jpfm.core.errors import UsageError
 from jpfm.data.steps.base import Filter
 
-_NOT_READ = ("id", "source", "text")
+_NOT_READ = ("id", "source", "text", "url")
 
 
 @dataclass

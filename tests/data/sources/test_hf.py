@@ -178,7 +178,9 @@ def _recipe(root: Path) -> Recipe:
 
 
 def test_a_corpus_of_any_number_of_workers_has_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    made = [build(_recipe(folder.parent), tmp_path / f"out{workers}", engine=Engine(workers=workers)) for workers in (1, 2)]
+    made = [
+        build(_recipe(folder.parent), tmp_path / f"out{workers}", engine=Engine(workers=workers)) for workers in (1, 2)
+    ]
     assert all(isinstance(corpus, Artifact) for corpus in made)
     first, second = (corpus.manifest for corpus in made if corpus is not None)
     assert first.id == second.id

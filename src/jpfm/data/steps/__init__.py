@@ -36,7 +36,8 @@ from jpfm.data.steps.word_signals import Nouns, WordLists, Words
 AnyStep = Annotated[
     BulletinBoard | Characters | Compression | Decontaminate | Domains | ExactDuplicates | Fineweb2Jpn | FrequentLines
     | HojicharDefault | JapaneseShare | Length | Lines | LlmJpV1 | MaskPersonalData | Mojibake | NearDuplicates
-    | Normalize | Nouns | RehydrationWeight | RepairMojibake | RepeatedSubstrings | Repeats | Repetition | Repetitive | Split | SwallowV1 | Symbols
+    | Normalize | Nouns | RehydrationWeight | RepairMojibake | RepeatedSubstrings | Repeats | Repetition | Repetitive
+    | Split | SwallowV1 | Symbols
     | Language | OnlyLanguage | Quality | QualityScore | WordLists | Words | ZlibCompression,
     pydantic.Field(discriminator="step"),
 ]  # fmt: skip

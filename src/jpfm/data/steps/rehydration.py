@@ -1,7 +1,7 @@
 """How often a document should be seen in training, from how many copies of it were found.
 
-    - step: near_duplicates
-    - step: rehydration_weight
+- step: near_duplicates
+- step: rehydration_weight
 """
 
 from collections.abc import Mapping
@@ -40,4 +40,6 @@ class RehydrationWeight(Signal):
         """The weight of each document."""
         sizes, weights = (np.array(column) for column in zip(*self.weights, strict=True))
         cluster = batch.column("cluster_size").to_numpy(zero_copy_only=False)
-        return {"rehydration_weight": pa.array(weights[np.searchsorted(sizes, cluster, side="right") - 1], pa.float32())}
+        return {
+            "rehydration_weight": pa.array(weights[np.searchsorted(sizes, cluster, side="right") - 1], pa.float32())
+        }
