@@ -110,6 +110,8 @@ def test_other_items_give_another_corpus_and_another_place_does_not(
     with (moved / "maths.jsonl").open("a", encoding="utf-8") as file:
         file.write('\n{"text": "どこにもない問題の文章がここに一つ加わった。"}')
     item_index.cache_clear()
+    with pytest.raises(ArtifactError):  # the corpus that lies there is not this one
+        build(Recipe.model_validate_json(json.dumps(body)), tmp_path / "second")
     assert _build(Recipe.model_validate_json(json.dumps(body)), tmp_path / "third").id != first.id
 
 

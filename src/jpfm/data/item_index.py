@@ -4,9 +4,9 @@
     for hit in index.search(batch.column("text")): hit.row, index.groups[hit.group].name, hit.items, hit.share, ...
 
 Both sides pass one key, under which width, punctuation, line ends, readings, kana, numerals and old kanji make no
-difference. A text shorter than the n-gram is looked for whole where it has `shortest` characters: of 35,000 texts of
-eleven benchmarks and 15.8 million characters of literature, C++ pages, statutes and guidelines, 3 of 811 with 8
-characters of key stood somewhere by chance, 2 of 1,340 with 10, none of 3,877 with 11 or 12.
+difference. A text shorter than the n-gram is looked for whole where it has `shortest` characters: among 15.8 million
+characters of literature, C++ pages, statutes and guidelines, 3 of 811 questions with 8 characters of key stood by
+chance, 2 of 1,340 with 10, none of 3,877 with 11 or 12.
 """
 
 import functools
