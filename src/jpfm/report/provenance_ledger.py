@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import ArtifactError
 from jpfm.core.log import progress
-from jpfm.data.document import CONTAMINATION
 from jpfm.data.forget import host_of
 
 NO_HOST = "-"
@@ -40,7 +39,7 @@ _STATED = (
     "decode_confidence",
     "changed_by",
 )
-_MEASURED = ("split", "num_copies", "cluster_size", "pii_count", "robots", "robots_meta", "tdm")
+_MEASURED = ("split", "num_copies", "cluster_size", "pii_count", "robots", "robots_meta", "tdm", "contaminated_by")
 """Columns that only some recipes or formats give."""
 LEDGER = pa.schema(
     [
@@ -113,10 +112,9 @@ def _rows(holding: Holding) -> Iterator[pa.RecordBatch]:
     for path in document_files(corpus):
         try:
             file = pq.ParquetFile(path)
-            found = _contamination(corpus, path)
             columns = _columns(corpus, path, file.schema_arrow.names)
             for batch in file.iter_batches(batch_size=4096, columns=columns):
-                yield _ledger_rows(batch, corpus, lengths, found)
+                yield _ledger_rows(batch, corpus, lengths)
         except (pa.ArrowInvalid, OSError) as error:
             raise ArtifactError(
                 f"{path} cannot be read: {str(error).splitlines()[0]}",
@@ -142,9 +140,7 @@ def _columns(corpus: Artifact, path: Path, there: Sequence[str]) -> list[str]:
     return [*_STATED, "text", *(name for name in _MEASURED if name in there)]
 
 
-def _ledger_rows(
-    batch: pa.RecordBatch, corpus: Artifact, lengths: "_Lengths | None", found: pl.DataFrame | None
-) -> pa.RecordBatch:
+def _ledger_rows(batch: pa.RecordBatch, corpus: Artifact, lengths: "_Lengths | None") -> pa.RecordBatch:
     count = batch.num_rows
     columns = {name: batch.column(name) for name in batch.schema.names if name != "text"}
     columns |= {
@@ -155,10 +151,8 @@ def _ledger_rows(
     }
     if lengths is not None:
         columns["tokens"] = lengths.take(batch.column("id"), columns.get("split"))
-    if found is not None:
-        ids = pl.DataFrame({"id": pl.from_arrow(batch.column("id"))})
-        hits = ids.join(found, on="id", how="left", maintain_order="left")["benchmark"]
-        columns["contaminated"] = hits.fill_null(pl.lit([], pl.List(pl.String))).to_arrow()
+    if "contaminated_by" in columns:
+        columns["contaminated"] = columns["contaminated_by"]
     arrays = [columns.get(field.name, pa.nulls(count, field.type)).cast(field.type) for field in LEDGER]
     return pa.record_batch(arrays, schema=LEDGER)
 
@@ -223,12 +217,3 @@ class _Lengths:
             f"{self._tokens.path} and {self._corpus.path} do not hold the same documents: {where}",
             hint=f"one of them was changed; `jpfm verify` both, or pack {self._corpus.id} again",
         )
-
-
-def _contamination(corpus: Artifact, documents: Path) -> pl.DataFrame | None:
-    """By id the benchmarks of which documents of a file hold items; None where the recipe did not look."""
-    if all(step["step"] != "decontaminate" for step in corpus.manifest.config["steps"]):
-        return None
-    file = corpus.path / "contamination" / f"{documents.name.partition('.')[0]}.parquet"
-    rows = pl.DataFrame(pl.from_arrow(pq.read_table(file) if file.exists() else CONTAMINATION.empty_table()))
-    return rows.group_by("id").agg(pl.col("benchmark").unique().sort())

@@ -73,6 +73,10 @@ def _digit(point):  # type: ignore[no-untyped-def]
     return np.int64(-1)
 
 
+_MAY = np.zeros(0x10000, dtype=np.bool_)
+_MAY[[*range(0x30, 0x3A), *map(ord, "〇零一二三四五六七八九十百千万億兆")]] = True
+
+
 @_jit
 def _is_comma(points, place, stop):  # type: ignore[no-untyped-def]
     """Whether a comma at `place` groups digits by three: 1,234 but not 1,2 or 2020,2021."""
@@ -112,11 +116,18 @@ def _run(points, start, stop, commas):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _rewrite(offsets, points, places, with_places, starts, out, where):  # type: ignore[no-untyped-def]
+def _rewrite(offsets, points, places, with_places, may, starts, out, where):  # type: ignore[no-untyped-def]
     at = 0
     for row in range(offsets.shape[0] - 1):
         position, stop = offsets[row], offsets[row + 1]
         while position < stop:
+            if not may[min(points[position], np.uint32(0xFFFF))]:
+                out[at] = points[position]
+                if with_places:
+                    where[at] = places[position]
+                at += 1
+                position += 1
+                continue
             end, value, units = _run(points, position, stop, False)
             if end == position:
                 end = position + 1
@@ -155,7 +166,7 @@ def digits_of(found: "Keys") -> "Keys":
     out = np.empty(capacity, dtype=np.uint32)
     where = np.empty(capacity if places is not None else 0, dtype=np.uint32)
     source = places if places is not None else where
-    _rewrite(found.offsets, found.points, source, places is not None, starts, out, where)
+    _rewrite(found.offsets, found.points, source, places is not None, _MAY, starts, out, where)
     return found._replace(
         offsets=starts, points=out[: starts[-1]], places=where[: starts[-1]] if places is not None else None
     )

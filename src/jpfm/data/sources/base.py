@@ -45,8 +45,8 @@ class Source(Settings):
     """Keys of a document's `meta` that become columns of their own."""
     closed: ClassVar[tuple[str, ...]] = ()
     """Endings of packed files that the format opens itself."""
-    cuts: ClassVar[Literal["lines", "rows", "records"] | None] = None
-    """Whether one large file may be read in ranges, and of what. Formats of `records` say themselves where (`cut`)."""
+    cuts: ClassVar[Literal["lines", "rows"] | None] = None
+    """Whether one large file may be read in ranges, and of what. A format that knows better has a `cut` of its own."""
 
     format: Any
     name: Name
@@ -123,7 +123,7 @@ class Source(Settings):
 
     def documents(self, piece: Piece) -> Iterator[Document | Quarantined]:
         """Read one piece; what cannot be read comes back quarantined and the rest goes on."""
-        start = piece.start - 1 if self.cuts == "lines" and piece.start else piece.start
+        start = piece.start - 1 if self.cuts == "lines" and piece.start else 0
         for member in members(piece.path, piece.name, closed=self.closed, start=start):
             identity = f"{self.name}/{member.name}"
             if member.error is not None:

@@ -20,15 +20,15 @@ from typing import ClassVar, Literal
 import pydantic
 
 from jpfm.core.config import place
-from jpfm.core.errors import DataError, JpfmError
+from jpfm.core.errors import DataError
 from jpfm.data.document import Document, Quarantined
-from jpfm.data.sources.archive import PACKED, Member
+from jpfm.data.sources.archive import PACKED, BrokenInput, Member
 from jpfm.data.sources.base import Piece, Source
 from jpfm.data.sources.page import Extractor, charset, read_page, utf8_of
 from jpfm.data.sources.page_facts import opt_out
 from jpfm.data.sources.ranges import cut, fetched, rows
 from jpfm.data.sources.warc_http import Answer, Wanted, may_be_japanese, unpack
-from jpfm.data.sources.warc_ranges import between, first_record, planned
+from jpfm.data.sources.warc_ranges import planned, records_in
 from jpfm.data.sources.warc_records import Raw, records
 from jpfm.text.decode import decode
 
@@ -43,7 +43,6 @@ class WarcSource(Source):
 
     columns: ClassVar[tuple[str, ...]] = ("http_charset", "robots", "tdm", "payload_digest", "robots_meta")
     closed: ClassVar[tuple[str, ...]] = (".warc.gz", ".wet.gz")
-    cuts = "records"
 
     format: Literal["warc"]
     index: bool = False
@@ -87,15 +86,18 @@ class WarcSource(Source):
 
     def documents(self, piece: Piece) -> Iterator[Document | Quarantined]:
         """Read a file or a range of one, or fetch the records that rows of a list name."""
-        if not self.index:
+        if self.index:
+            yield from self._listed(piece)
+        elif piece.stop is None:
+            yield from super().documents(piece)
+        else:
+            identity = f"{self.name}/{piece.name}"
             try:
-                first = first_record(piece) if piece.stop is not None else 0
-            except JpfmError as error:
-                yield Quarantined(f"{self.name}/{piece.name}", self.error_kind(error), error.message)
-                return
-            if first is not None:
-                yield from super().documents(piece._replace(start=first))
-            return
+                yield from self._documents(records_in(piece), identity)
+            except (OSError, BrokenInput) as error:
+                yield Quarantined(identity, "archive", f"cannot be read: {error or type(error).__name__}")
+
+    def _listed(self, piece: Piece) -> Iterator[Document | Quarantined]:
         for row, data in fetched(rows(piece), self.base, piece.path):
             identity = f"{self.name}/{row.file}"
             if isinstance(data, str):
@@ -103,10 +105,9 @@ class WarcSource(Source):
             else:
                 yield from self._documents(records(io.BytesIO(data), begins=row.offset), identity)
 
-    def read_range(self, member: Member, identity: str, piece: Piece) -> Iterator[Document | Quarantined]:
-        """The documents of one file or of a range of one."""
-        found = between(member.stream, piece) if piece.stop is not None else records(member.stream)
-        return self._documents(found, identity)
+    def read(self, member: Member, identity: str) -> Iterator[Document | Quarantined]:
+        """The documents of one file."""
+        return self._documents(records(member.stream), identity)
 
     def _documents(self, found: Iterable[Raw], identity: str) -> Iterator[Document | Quarantined]:
         wanted = Wanted(self.records != "conversion", self.records != "response", self.status, self.mime)

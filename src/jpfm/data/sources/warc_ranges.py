@@ -1,8 +1,7 @@
 """One large WARC file as ranges of bytes that any number of workers read: each record once, as in the uncut file.
 
     for part in planned(piece, 64 << 20): ...       # from a glance at the file
-    first = first_record(part)                      # where to begin, None when no record begins in the range
-    for record in between(stream, part): ...        # a stream that stands there
+    for record in records_in(part): ...
 
 A gzip member of its own for every record is what crawlers write. Such a file is cut by arithmetic, and the reader of a
 range looks for the first member at or after its beginning. Gzip's magic is not enough: a crawler that met a .warc.gz
@@ -16,7 +15,7 @@ plan goes from header to header by Content-Length, 4 KiB a record, and cuts exac
 the whole file, so a plain one behind a URL stays whole.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO
 
 from jpfm.data.sources.archive import open_raw, read_at
@@ -59,45 +58,40 @@ def planned(piece: Piece, slice_bytes: int) -> Iterator[Piece]:
         yield piece  # the reader will say what is wrong with it
 
 
-def first_record(piece: Piece) -> int | None:
-    """The byte where the first record of a range begins.
+def records_in(piece: Piece) -> Iterator[Raw]:
+    """The records of a range, with their offsets in the file.
 
     Raises:
         BrokenInput: the file cannot be read.
     """
     with open_raw(piece.path, seek=True) as file:
-        if piece.start == 0 or not is_packed(read_at(file, 0, READ)):
-            return piece.start
-        assert piece.stop is not None
-        at = piece.start
-        while at < piece.stop and (data := read_at(file, at, READ + GZIP_BYTES - 1)):
-            found = GZIP.search(data)
-            while found is not None and at + found.start() < piece.stop:
-                if begins_member(file, at + found.start()):
-                    return at + found.start()
-                found = GZIP.search(data, found.start() + 1)
-            at += READ
-    return None
-
-
-def between(stream: IO[bytes], piece: Piece) -> Iterator[Raw]:
-    """The records of a range.
-
-    Args:
-        stream: the file from `piece.start` on, where a record begins.
-    """
-    with open_raw(piece.path, seek=True) as file:
         packed = is_packed(read_at(file, 0, READ))
-        for record in records(stream, begins=piece.start):
+        start = _first_member(file, piece) if packed and piece.start else piece.start
+        if start is None:
+            return
+        for record in records(_Reader(file, start), begins=start):
             at = record.begins
             if piece.stop is not None and at >= piece.stop and (not packed or begins_member(file, at)):
                 return
             yield record
 
 
+def _first_member(file: IO[bytes], piece: Piece) -> int | None:
+    """The first of the file's members that begin in a range."""
+    stop = piece.start + piece.bytes
+    for at in range(piece.start, stop, READ):
+        data = read_at(file, at, READ + GZIP_BYTES - 1)
+        found = GZIP.search(data)
+        while found is not None and found.start() < min(READ, stop - at):
+            if begins_member(file, at + found.start()):
+                return at + found.start()
+            found = GZIP.search(data, found.start() + 1)
+    return None
+
+
 def begins_member(file: IO[bytes], at: int) -> bool:
     """Whether one of the file's own gzip members, with a record in it, surely begins at a byte."""
-    window = Window(_from(file, at), at)
+    window = Window(_Reader(file, at).read, at)
     while window.position - at <= _STORED:
         if not window.fill(1):
             return window.position > at
@@ -118,7 +112,8 @@ def _one_record_a_member(window: Window) -> bool:
     if not GZIP.match(window.held):
         return False
     inside = plain_records(Window(GzipMember(window).read), "0", LIMIT)
-    return next(inside, None) is not None and next(inside, None) is None
+    first = next(inside, None)
+    return first is not None and first.error != "format" and next(inside, None) is None
 
 
 def _plain_ranges(file: IO[bytes], piece: Piece, slice_bytes: int) -> Iterator[Piece]:
@@ -148,7 +143,7 @@ def _plain_starts(file: IO[bytes], size: int) -> Iterator[int]:
                 yield at
                 at += length
                 continue
-        damaged = plain_records(Window(_from(file, at), at), "", LIMIT)  # it knows where to go on
+        damaged = plain_records(Window(_Reader(file, at).read, at), "", LIMIT)  # it knows where to go on
         next(damaged, None)
         following = next(damaged, None)
         if following is None:
@@ -157,13 +152,14 @@ def _plain_starts(file: IO[bytes], size: int) -> Iterator[int]:
         head = read_at(file, at, _HOP)
 
 
-def _from(file: IO[bytes], at: int) -> Callable[[], bytes]:
-    """A reader of the file from a byte on, whoever else moves in it."""
+class _Reader:
+    """The file from a byte on, whoever else moves in it."""
 
-    def read() -> bytes:
-        nonlocal at
-        data = read_at(file, at, READ)
-        at += len(data)
+    def __init__(self, file: IO[bytes], at: int) -> None:
+        self._file = file
+        self._at = at
+
+    def read(self, size: int = READ, /) -> bytes:
+        data = read_at(self._file, self._at, size)
+        self._at += len(data)
         return data
-
-    return read

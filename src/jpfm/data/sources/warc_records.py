@@ -13,7 +13,7 @@ import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import IO, NamedTuple
+from typing import NamedTuple, Protocol
 
 from jpfm.data.sources.archive import BrokenInput
 
@@ -45,6 +45,13 @@ class Raw(NamedTuple):
     def begins(self) -> int:
         """The byte of the file where its gzip member or plain header begins."""
         return int(self.offset.partition("+")[0])
+
+
+class Readable(Protocol):
+    """What records are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most `size`; none at the end."""
 
 
 class Damage(Exception):
@@ -154,7 +161,7 @@ def is_packed(head: bytes | bytearray) -> bool:
     return not head.lstrip(b"\r\n").startswith(b"WARC/") and (head[:2] == b"\x1f\x8b" or GZIP.search(head) is not None)
 
 
-def records(stream: IO[bytes], limit: int = LIMIT, begins: int = 0) -> Iterator[Raw]:
+def records(stream: Readable, limit: int = LIMIT, begins: int = 0) -> Iterator[Raw]:
     """All records, in order. Damage of a packed file around the WARC ends it with an error.
 
     Args:
