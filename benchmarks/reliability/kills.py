@@ -2,9 +2,9 @@
 
     python -m benchmarks.reliability.kills 50
 
-The text is generated here, with planted copies, near copies, a footer and a repeated passage, so that every pass and every
-decision has work. Moments are drawn evenly over the time of the undisturbed build; the whole process group is killed,
-workers too, and a trial is killed up to three times before it may end.
+The text is generated here, with planted copies, near copies, a footer and a repeated passage, so that every pass and
+every decision has work. Moments are drawn evenly over the time of the undisturbed build; the whole process group is
+killed, workers too, once or twice a trial before it may end.
 """
 
 import json
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data.report import environment, heading, write
+
 from jpfm.core.artifact import open_artifact, verify
 from jpfm.data.recipe import Recipe
 
@@ -27,7 +28,7 @@ _FOOTER = "このページの文章を許可なく使うことはできません
 _PASSAGE = "当社は、お客様からお預かりした書類を、定められた手順に従って保管し、期間が過ぎた後に処分いたします。" * 3
 STEPS: list[dict[str, Any]] = [
     {"step": "normalize"},
-    {"step": "frequent_lines", "minimum_documents": 40, "minimum_chars": 10},
+    {"step": "frequent_lines", "minimum_documents": 30, "minimum_chars": 10},
     {"step": "repeated_substrings", "size": 60},
     {"step": "characters"},
     {"step": "exact_duplicates"},
@@ -50,7 +51,9 @@ def plant(folder: Path, files: int, documents: int) -> Recipe:
             elif written and chosen < 0.25:
                 text = draw.choice(written).replace(draw.choice(_WORDS), draw.choice(_WORDS), 2)
             else:
-                parts = [f"{draw.choice(_WORDS)}と{draw.choice(_WORDS)}の{draw.randrange(999)}番を見た。" for _ in range(60)]
+                parts = [
+                    f"{draw.choice(_WORDS)}と{draw.choice(_WORDS)}の{draw.randrange(999)}番を見た。" for _ in range(60)
+                ]
                 text = "\n".join(parts)
                 written.append(text)
             tail = "\n" + _FOOTER if draw.random() < 0.4 else ""
@@ -59,7 +62,7 @@ def plant(folder: Path, files: int, documents: int) -> Recipe:
         (folder / f"{number:02}.jsonl").write_text("".join(lines), encoding="utf-8")
     source = {"format": "jsonl", "name": "made", "paths": ["*.jsonl"], "rights": {"licence": "CC0-1.0"}}
     body = {"stage": "data", "name": "kills", "root": str(folder), "sources": [source], "steps": STEPS}
-    return Recipe.model_validate(body | {"slice_bytes": 300_000})
+    return Recipe.model_validate(body | {"slice_bytes": 100_000})
 
 
 def run(recipe: Path, out: Path) -> "subprocess.Popen[bytes]":
@@ -74,7 +77,7 @@ def main(trials: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "raw").mkdir()
-        recipe = plant(folder / "raw", 8, 120)
+        recipe = plant(folder / "raw", 4, 50)
         file = folder / "recipe.yaml"
         file.write_text(json.dumps(json.loads(recipe.model_dump_json())), encoding="utf-8")
         begun = time.monotonic()
@@ -87,7 +90,7 @@ def main(trials: int) -> None:
         phases: dict[str, int] = {}
         for trial in range(trials):
             out = folder / f"trial{trial}"
-            for _ in range(draw.randint(1, 3)):
+            for _ in range(draw.choice((1, 1, 2))):
                 process = run(file, out)
                 time.sleep(draw.uniform(0, seconds))
                 if process.poll() is None:
@@ -107,8 +110,9 @@ def main(trials: int) -> None:
               "undisturbed_seconds": round(seconds, 2), "killed_in": dict(sorted(phases.items()))}  # fmt: skip
     page = heading("Builds killed at random moments", facts)
     page += (
-        f"\n{equal} of {trials} corpora have the id of the undisturbed build ({wanted}) and verify. {kills} kills (SIGKILL of the "
-        f"process group, two workers), seed {seed}; the undisturbed build takes {seconds:.1f} s.\n\n| killed in | times |\n|---|---:|\n"
+        f"\n{equal} of {trials} corpora have the id of the undisturbed build ({wanted}) and verify. {kills} kills "
+        f"(SIGKILL of the process group), seed {seed}; the undisturbed build takes {seconds:.1f} s.\n\n"
+        "| killed in | times |\n|---|---:|\n"
     )
     page += "".join(f"| {phase} | {count} |\n" for phase, count in sorted(phases.items()))
     write("kills", result, page)

@@ -27,7 +27,8 @@ def corpus(tmp_path: Path) -> Artifact:
         {"text": f"{n}通目。{PROSE * (n % 4 + 1)} 連絡先 03-0000-12{n:02}", "url": url, "date": date}
         for n, (url, date) in enumerate([
             ("https://www.example.jp/a", "2024-05-01"), ("https://www.example.jp/b", "2024"),
-            ("http://User@EXAMPLE.jp:8080/c", "令和8年"), ("", ""), ("https://<script>alert(1)</script>/x", "2023-02-30"),
+            ("http://User@EXAMPLE.jp:8080/c", "令和8年"), ("", ""),
+            ("https://<script>alert(1)</script>/x", "2023-02-30"),
         ])
     ]  # fmt: skip
     rows.append({"text": rows[0]["text"], "url": "https://copy.example/", "date": "2020"})

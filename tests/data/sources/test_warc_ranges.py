@@ -21,7 +21,7 @@ from warcio.warcwriter import WARCWriter
 from jpfm.data.document import Document, Quarantined
 from jpfm.data.sources import base, warc_ranges
 from jpfm.data.sources.base import Piece
-from jpfm.data.sources.warc_records import records
+from jpfm.data.sources.warc_records import READ, records
 
 Make = Callable[..., Any]
 DATE = "2026-01-31T01:02:03Z"
@@ -172,6 +172,7 @@ DISGUISES = {
     "a stored packed WARC": STORED,
     "two packed WARCs": STORED + random.Random(5).randbytes(70_000) + STORED,
     "many packed members": STORED * 9,
+    "a long packed member": gzip.compress(record(noise(70_000, 3).encode(), packed=False), 0),
 }
 
 
@@ -190,6 +191,43 @@ def test_records_inside_records_are_no_records(
         source = make_source("warc")
         pieces = check(source, data, "a.warc.gz" if packed else "a.warc", [len(data) // 150, 5000, 20_000])
         assert pieces == 12  # each in a range of its own, none from inside
+
+
+def test_a_beginning_is_found_wherever_it_lies(make_source: Make, tmp_path: Path) -> None:
+    """Across the edge of what is read at once, and behind a magic that overlaps its own."""
+    parts = [record(noise(30_000, number).encode()) for number in range(6)]
+    junk = b"\x1f\x8b\x08\x00\x00"  # with the next five bytes it looks like the header of a member
+    parts.insert(3, junk)
+    (tmp_path / "a.warc.gz").write_bytes(b"".join(parts))
+    source = make_source("warc")
+    (piece,) = source.files(tmp_path)
+    at = sum(map(len, parts[:4]))
+    for start in [at - len(junk), *range(at - READ - 2, at - READ + 12)]:
+        found = source.documents(piece._replace(start=start, stop=at + 1, bytes=at + 1 - start))
+        ids = [int(item.id.partition("#")[2]) for item in found if isinstance(item, Document)]
+        assert ids[-1] == at, start
+        assert len(list(source.documents(piece._replace(start=at, stop=at + 1, bytes=1)))) == 1
+
+
+def test_a_lying_length_cuts_nothing_inside_a_record(make_source: Make) -> None:
+    parts = [record(noise(3000, number).encode(), packed=False) for number in range(9)]
+    parts[4] = record(b"x" * 999 + PLAIN, packed=False, mime="image/png")
+    before = len(parts[3]) - len(b"\r\n\r\n")  # the third now says that it goes on into the fourth
+    length = int(parts[2].partition(b"Content-Length: ")[2].partition(b"\r")[0])
+    lie = b"Content-Length: %d" % (length + before + parts[4].index(b"x") + 500)
+    parts[2] = parts[2].replace(b"Content-Length: %d" % length, lie, 1)
+    check(make_source("warc"), b"".join(parts), "a.warc", [1, 2000, 9000])
+
+
+def test_damage_of_a_long_member_is_the_same_from_any_record_on() -> None:
+    inner = b"".join(random.Random(number).randbytes(5000) + STORED[:2000] for number in range(200))
+    long = bytearray(gzip.compress(record(inner, packed=False), 0))
+    long[-6] ^= 1  # its checksum: all of it is unpacked before the damage shows
+    parts = [record(noise(2000 + 300 * number, number).encode()) for number in range(12)]
+    data = b"".join(parts) + bytes(long) + record(b"a")
+    whole = list(records(io.BytesIO(data)))
+    for raw in whole[:12]:
+        assert list(records(io.BytesIO(data[raw.begins :]), begins=raw.begins)) == whole[whole.index(raw) :]
 
 
 def file_of(parts: list[tuple[str, int]], packed: bool) -> list[bytes]:

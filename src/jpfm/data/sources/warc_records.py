@@ -88,12 +88,6 @@ class Window:
         self.position += len(data)
         return data
 
-    def take_block(self) -> bytes:
-        """The bytes up to the next multiple of READ."""
-        count = READ - self.position % READ
-        self.fill(count)
-        return self.take(count)
-
     def give_back(self, data: bytes) -> None:
         self.held[:0] = data
         self.position -= len(data)
@@ -106,8 +100,8 @@ class Window:
 class GzipMember:
     """One gzip member of a window. When it is damaged, what was taken of it goes back: the next one may be in it.
 
-    The window is taken in blocks that end at multiples of READ, so that what is told of damage, and where the search
-    goes on, is the same wherever reading began.
+    It is taken in full blocks from its beginning on, so that what is told of damage, and where the search goes on, is
+    the same whatever was read before.
     """
 
     def __init__(self, window: Window) -> None:
@@ -123,9 +117,9 @@ class GzipMember:
         while not self._unpacker.eof:
             packed = self._unpacker.unconsumed_tail
             if not packed and not self._damage:
-                if not self._window.fill(1):
+                if not self._window.fill(READ) and not self._window.held:
                     self._damage = self._window.damage or "the file ends inside this record"
-                packed = self._window.take_block()
+                packed = self._window.take(READ)
                 self._keep(packed)
             if self._damage:
                 raise Damage(self._damage)
