@@ -83,7 +83,7 @@ def parts(file: IO[bytes], start: int, stop: int | None) -> Iterator[Part]:
             following = first_unit(file, at + 1, stop)
             if following is None:
                 return
-            unit = at = following
+            at = following
         else:
             at = stream.behind
     yield Part(unit, is_last=True)
