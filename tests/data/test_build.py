@@ -157,6 +157,16 @@ def test_workers_and_slices_and_folders_do_not_change_the_corpus(make_recipe: Ma
     assert _build(moved, tmp_path / "third").id == alone.id
 
 
+def test_what_a_killed_task_was_writing_is_no_part_of_the_corpus(make_recipe: Make, tmp_path: Path) -> None:
+    recipe = make_recipe(POEMS, STEPS, slice_bytes=400)
+    build(recipe, tmp_path / "out", part=Slice(0, 2))
+    for folder in ("documents", "dropped", "work/pass0/documents", "state"):
+        left = tmp_path / "out.partial" / folder / "s-00000.parquet.host.17.tmp"
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_bytes(b"PAR1")
+    assert _build(recipe, tmp_path / "out").id == _build(recipe, tmp_path / "alone").id
+
+
 def test_array_tasks_may_start_at_once(make_recipe: Make, tmp_path: Path) -> None:
     recipe = make_recipe(POEMS, STEPS, slice_bytes=400)
     tasks = [_start(_file(recipe, tmp_path), tmp_path / "out", f"part=Slice({n}, 3)") for n in range(3)]

@@ -165,9 +165,9 @@ def _work(
     events = Events(draft.logs / "events.jsonl")
     steps = recipe.passes()
     every = jobs_of(recipe, shards, draft.path, limit_docs)
+    passes.sweep(draft.path)
     collecting = draft.path / "work" / passes.COLLECTING
     if not collecting.exists():
-        passes.sweep(draft.path)
         for number, ((decision, following), jobs) in enumerate(zip(steps, every, strict=True)):
             label = f"pass {number + 1}/{len(steps)}"
             names = ", ".join(step.name for step in following) or "apply " + str(decision and decision.name)

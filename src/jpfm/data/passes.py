@@ -127,8 +127,9 @@ def figures(passes: Sequence[tuple[CorpusStep | None, Any]], every: Sequence[Seq
 
 def sweep(root: Path) -> None:
     """Remove what killed tasks left of files they were writing. Only the holder of the lock may."""
-    for folder in ("work", artifacts.STATE):
-        for path in sorted((root / folder).rglob("*.tmp")):
-            path.unlink()
-        for path in sorted((root / folder).glob("*.unfinished")) + sorted((root / folder).glob("*.scratch")):
-            shutil.rmtree(path)
+    for path in sorted(root.rglob("*.tmp")):  # also in documents/ and its like: what lies there becomes part of the id
+        path.unlink()
+    for path in sorted((root / artifacts.STATE).glob("*.unfinished")) + sorted(
+        (root / artifacts.STATE).glob("*.scratch")
+    ):
+        shutil.rmtree(path)
