@@ -106,3 +106,62 @@ def test_the_record_says_what_was_done_and_nothing_of_the_text(folder: Path) -> 
     kept = pl.concat([pl.read_parquet(file) for file in (folder / "without" / "documents").glob("*.parquet")])
     assert "s/a.jsonl#1" not in kept["id"]
     assert "s/b.jsonl#7" in kept["id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("bulk.yaml", "- host: old.a.jp\n- doc: s/b.jsonl#7  # a copy\n"),
+        ("bulk.json", '[{"host": "old.a.jp"}, {"doc": "s/b.jsonl#7"}]'),
+    ],
+)
+def test_a_list_of_requests(folder: Path, tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    done = _jpfm("forget", folder / "corpus", "--from", tmp_path / name, "--url", "https://www.b.jp/1", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    found = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("  document") and ", by " in line}
+    assert found == {f"s/{one}:" for one in ("a.jsonl#1", "a.jsonl#3", "a.jsonl#5", "b.jsonl#2", "b.jsonl#7")}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("hosts: [a.jp]\n", "1: expected a list"),
+        ("- host: a.jp\n- a.jp\n", "2: expected one `kind: word`"),
+        ("- host: a.jp\n  doc: x\n", "expected one `kind: word`"),
+        ("- domain: a.jp\n", "1: 'domain' is no kind"),
+        ("- doc: 17\n", "1: doc: expected text"),
+        ("- doc: ''\n", "--doc is empty"),
+    ],
+)
+def test_a_list_that_cannot_be_meant(folder: Path, tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "bulk.yaml").write_text(content, encoding="utf-8")
+    done = _jpfm("forget", folder / "corpus", "--from", tmp_path / "bulk.yaml", "--dry-run")
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+
+
+def test_a_dry_run_tells_what_would_come_back(folder: Path) -> None:
+    done = _jpfm("forget", folder / "corpus", "--doc", "s/a.jsonl#1", "--dry-run")
+    assert "document s/b.jsonl#7: a copy of s/a.jsonl#1" in done.stdout
+    both = _jpfm("forget", folder / "corpus", "--doc", "s/a.jsonl#1", "--doc", "s/b.jsonl#7", "--dry-run")
+    assert "a copy of" not in both.stdout
+
+
+def test_a_key_is_looked_at_before_the_work(folder: Path) -> None:
+    options = ["--doc", "s/a.jsonl#1", "--approved-by", "山田", "--sign-with", folder / "no-key"]
+    done = _jpfm("forget", folder / "corpus", *options, "--out", folder / "refused")
+    assert done.returncode in (2, 5), done.stderr  # 5 where there is no ssh-keygen
+    assert "--sign-with" in done.stderr
+    assert not (folder / "refused").exists()
+
+
+def test_what_was_forgotten_cannot_be_forgotten_again(folder: Path) -> None:
+    options = ["--doc", "s/a.jsonl#3", "--approved-by", "山田", "--out"]
+    assert _jpfm("forget", folder / "corpus", *options, folder / "once").returncode == 0
+    again = _jpfm("forget", folder / "corpus", *options, folder / "once")
+    assert again.returncode == 0, again.stderr  # the same line once more finds all of it done
+    done = _jpfm("forget", folder / "once", *options, folder / "twice")
+    assert done.returncode == 3, done.stderr
+    assert "were forgotten before" in done.stderr
+    assert not (folder / "twice").exists()

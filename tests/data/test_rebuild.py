@@ -198,6 +198,14 @@ def test_a_request_that_meets_nothing_and_a_damaged_state_are_refused(
         recipe_of(before)
 
 
+def test_what_a_limit_left_unread_is_not_found(make_recipe: Make, files: dict[str, str], tmp_path: Path) -> None:
+    recipe = make_recipe(files, STEPS, source=SOURCE, slice_bytes=SLICE)
+    few = build(recipe, tmp_path / "few", limit_docs=2)
+    assert few is not None
+    found = find(few, Forget(regexes=("人が",)))
+    assert {one.id for one in found} == {f"s/{letter}.jsonl#{n}" for letter in "abcdef" for n in (1, 2)}
+
+
 def test_hosts_take_what_is_below_them_and_nothing_else() -> None:
     import pyarrow as pa
 

@@ -195,11 +195,15 @@ def _to_go(corpus: "Artifact", asked: "Forget", found: Sequence["Found"]) -> lis
 
 def _plan(corpus: "Artifact", found: Sequence["Found"], reach: "Reach") -> Iterator[str]:
     """What would be forgotten and what it has reached, a line each."""
+    from jpfm.report.corpus_changes import copies_of
     from jpfm.report.forgotten_page import HAS, steps_of
 
     yield f"corpus {corpus.id}: {len(found):,} documents"
     for one in found:
         yield f"  document {one.id}: {one.was}, by {one.reason}, shard {one.shard}"
+    copies = copies_of(corpus, [one.id for one in found])
+    yield f"copies of them, dropped as such: {len(copies):,} (one of each comes back unless it is forgotten too)"
+    yield from (f"  document {one}: a copy of {of}" for one, of in copies)
     shards = sorted({one.shard for one in found})
     yield f"shards that hold them: {len(shards):,} (others are built again only if a decision over all shards changes)"
     for shard in shards:

@@ -166,18 +166,18 @@ def _work(
     steps = recipe.passes()
     every = jobs_of(recipe, shards, draft.path, limit_docs)
     passes.sweep(draft.path)
-    collecting = draft.path / "work" / passes.COLLECTING
-    if not collecting.exists():
+    if passes.is_collected(draft.path):
+        return finish_corpus(draft, recipe, sources, every)
+    if not passes.is_collecting(draft.path, every):
         for number, ((decision, following), jobs) in enumerate(zip(steps, every, strict=True)):
             label = f"pass {number + 1}/{len(steps)}"
             names = ", ".join(step.name for step in following) or "apply " + str(decision and decision.name)
             draft.status(f"{label}: {names}")
             if decision is not None:
-                passes.decide(decision, every[number - 1], jobs[0].decision_folder, engine)
+                passes.decide(decision, every, number, engine)
             passes.run_pass(jobs, engine, label)
             events.write("pass finished", number=number + 1, of=len(steps))
-        collecting.parent.mkdir(exist_ok=True)
-        artifacts.write_text(collecting, "")
+        artifacts.write_text(draft.path / "work" / passes.COLLECTING, "")
     passes.collect(draft.path, every)
     return finish_corpus(draft, recipe, sources, every)
 
@@ -246,8 +246,8 @@ class Tasks:
             every = self._jobs(draft.path)
             for number, (step, _) in enumerate(self.recipe.passes()):
                 if step is not None and not every[number][0].decision_folder.exists():
-                    self._require(every[number - 1])
-                    passes.decide(step, every[number - 1], every[number][0].decision_folder, self.engine)
+                    self._require([job for job in every[number - 1] if not passes.is_done(job)], len(self.shards))
+                    passes.decide(step, every, number, self.engine)
                     log.info("%s: decided; slices of pass %d can run", step.name, number + 1)
                     return
             log.info("every decision is made; run the line with --finish when all slices are done")
@@ -258,14 +258,14 @@ class Tasks:
         Raises:
             ArtifactError: slices are missing.
         """
-        root = self.out.with_name(self.out.name + ".partial")
-        self._require(self._jobs(root)[0])
+        first, *_ = self._jobs(self.out.with_name(self.out.name + ".partial"))
+        self._require(passes.missing(first), len(first))
 
-    def _require(self, jobs: list[Job]) -> None:
-        if lacking := passes.missing(jobs):
+    def _require(self, lacking: Sequence[Job], count: int) -> None:
+        if lacking:
+            names = ", ".join(job.shard.name for job in lacking[:5]) + (" ..." if len(lacking) > 5 else "")
             raise ArtifactError(
-                f"{len(lacking)} of {len(jobs)} shards are not built yet: {', '.join(lacking[:5])}"
-                + (" ..." if len(lacking) > 5 else ""),
+                f"{len(lacking)} of {count} shards are not built yet: {names}",
                 hint="run the slices that are missing (--slice I/N) until they end without an error; or build the rest "
                 "here with the same line without --finish",
             )

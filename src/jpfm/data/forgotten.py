@@ -101,8 +101,11 @@ def limit_of(corpus: Artifact) -> int | None:
 def _search(job: Job) -> list[tuple[str, str]]:
     """Ids and reasons of the documents of a shard's raw files."""
     source = job.recipe.sources[job.shard.source]
-    hits = []
+    hits, left = [], job.limit_docs
     for batch in source.batches(job.shard.pieces, job.recipe.columns, []):
+        if left is not None:  # the corpus never held what lies behind
+            batch = batch.slice(0, left)
+            left -= batch.num_rows
         reasons = job.recipe.forget.reasons(batch)
         mask = pc.is_valid(reasons)
         hits += list(zip(batch.column("id").filter(mask).to_pylist(), reasons.filter(mask).to_pylist(), strict=True))

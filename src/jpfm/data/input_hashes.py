@@ -14,6 +14,7 @@ from typing import Any
 
 from jpfm.core import artifact as artifacts
 from jpfm.core.artifact import FileEntry
+from jpfm.core.log import log
 from jpfm.data.sources.base import Piece
 
 _FILE = "input_hashes.json"
@@ -31,7 +32,11 @@ class InputHashes:
         file = out.with_name(out.name + ".partial") / artifacts.LOGS / _FILE
         if not file.exists():
             return cls({})
-        return cls({path: tuple(facts) for path, facts in json.loads(file.read_text(encoding="utf-8")).items()})
+        try:
+            return cls({path: tuple(facts) for path, facts in json.loads(file.read_text(encoding="utf-8")).items()})
+        except ValueError:
+            log.warning("%s cannot be read; all input is hashed again", file)
+            return cls({})
 
     def write(self, root: Path) -> None:
         """Keep the hashes for the tasks that follow."""

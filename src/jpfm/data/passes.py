@@ -1,11 +1,12 @@
 """Running the passes of a recipe: shards, decisions, shards again, and everything into its place at the end.
 
-    run_pass(jobs, engine, "pass 1/2");  decide(step, before, folder, engine);  collect(root, every)
+    run_pass(jobs, engine, "pass 1/2");  decide(step, every, 1, engine);  collect(root, every)
 
 What is finished is found by its files and not done again, whoever made it: this process, another array task, a Ray
 worker, or a run that was killed. A finished file that is not as it was written is made again, with a warning.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -18,12 +19,14 @@ import pyarrow.parquet as pq
 from jpfm.core import artifact as artifacts
 from jpfm.core.log import log, progress
 from jpfm.core.shards import Engine, map_shards
-from jpfm.data.shard import TABLES, Job, RowGroups, join, run_shard
+from jpfm.data.shard import TABLES, Job, RowGroups, digest, join, run_shard
 from jpfm.data.steps.base import CorpusStep, ShardFiles, Sketched
 
 _WORTH_A_PROCESS = 4_000_000  # bytes of input; starting workers takes longer than less than this
 COLLECTING = "collecting"
 """A file in `work/`: all passes are done, and their files are on the way to their places."""
+_COLLECTED = "collected.json"  # in `state/`: the digests of all files that came to their places
+_DIGESTS = "digests.json"  # in the folder of a decision: those of its other files
 
 
 def run_pass(jobs: Sequence[Job], engine: Engine, label: str) -> None:
@@ -46,13 +49,19 @@ def is_done(job: Job) -> bool:
     return damage is None
 
 
-def missing(jobs: Sequence[Job]) -> list[str]:
-    """Names of the shards that are not finished."""
-    return [job.shard.name for job in jobs if not job.counts_file.exists()]
+def missing(jobs: Sequence[Job]) -> list[Job]:
+    """The shards that are not finished."""
+    return [job for job in jobs if not job.counts_file.exists()]
 
 
-def decide(step: CorpusStep, before: Sequence[Job], folder: Path, engine: Engine) -> None:
-    """Make the decision of a corpus step, unless it is there."""
+def decide(step: CorpusStep, every: Sequence[Sequence[Job]], number: int, engine: Engine) -> None:
+    """Make the decision before pass `number`, unless it is there as it was written. What a damaged one led to goes."""
+    before, folder = every[number - 1], every[number][0].decision_folder
+    if folder.exists() and (damage := _differs(folder, folder / _DIGESTS)) is not None:
+        log.warning("%s; %s decides again, and the shards after it are built again", damage, step.name)
+        for job in (job for jobs in every[number:] for job in jobs):
+            job.counts_file.unlink(missing_ok=True)
+        artifacts.discard(folder)
     if not folder.exists():
         log.info("%s: deciding over %d shards", step.name, len(before))
         decide_into(step, folder, lambda scratch: Sketched(shards_of(before), scratch, engine))
@@ -76,7 +85,50 @@ def decide_into(step: CorpusStep, folder: Path, sketched: Callable[[Path], Sketc
         leftover.mkdir(parents=True)
     step.decide(sketched(scratch), unfinished)
     artifacts.discard(scratch)
+    _record(unfinished, [unfinished], unfinished / _DIGESTS)
     os.rename(unfinished, folder)
+
+
+def _record(root: Path, folders: Sequence[Path], record: Path) -> None:
+    """Write down the digests of all files in some folders, by their paths below `root`."""
+    files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    found = {str(path.relative_to(root)): digest(path) for path in files}
+    artifacts.write_text(record, json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def _differs(root: Path, record: Path) -> str | None:
+    """What is not as `record` says; None where all files are."""
+    try:
+        recorded = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return f"{record} cannot be read"
+    for name, value in recorded.items():
+        if not (root / name).exists():
+            return f"{root / name} is gone"
+        if digest(root / name) != value:
+            return f"{root / name} is not as it was written"
+    return None
+
+
+def is_collecting(root: Path, every: Sequence[Sequence[Job]]) -> bool:
+    """Whether a run was stopped between the last pass and its end, and what it had not moved is as it was written."""
+    marker = root / "work" / COLLECTING
+    if marker.exists():
+        damage = (job.damage(moved=True) for jobs in every for job in jobs)
+        if found := next((one for one in damage if one is not None), None):
+            log.warning("%s; the passes are run again", found)
+            marker.unlink()
+    return marker.exists()
+
+
+def is_collected(root: Path) -> bool:
+    """Whether all files are in their places, as they were put there: a kill while they are hashed costs no pass."""
+    record = root / artifacts.STATE / _COLLECTED
+    if record.exists() and (damage := _differs(root, record)) is not None:
+        log.warning("%s; the passes are run again", damage)
+        (root / "work" / COLLECTING).unlink(missing_ok=True)
+        record.unlink()
+    return record.exists()
 
 
 def collect(root: Path, every: Sequence[Sequence[Job]]) -> None:
@@ -92,6 +144,8 @@ def collect(root: Path, every: Sequence[Sequence[Job]]) -> None:
     for folder in ("dropped/originals", "contamination"):
         if not any((root / folder).iterdir()):
             (root / folder).rmdir()
+    there = [root / folder for folder in ("documents", *TABLES) if (root / folder).exists()]
+    _record(root, there, root / artifacts.STATE / _COLLECTED)
 
 
 def place_documents(made: Path, target: Path) -> None:
@@ -129,7 +183,6 @@ def sweep(root: Path) -> None:
     """Remove what killed tasks left of files they were writing. Only the holder of the lock may."""
     for path in sorted(root.rglob("*.tmp")):  # also in documents/ and its like: what lies there becomes part of the id
         path.unlink()
-    for path in sorted((root / artifacts.STATE).glob("*.unfinished")) + sorted(
-        (root / artifacts.STATE).glob("*.scratch")
-    ):
-        shutil.rmtree(path)
+    for ending in ("unfinished", "scratch", "discarded"):
+        for path in sorted((root / artifacts.STATE).glob(f"*.{ending}")):
+            shutil.rmtree(path)

@@ -107,13 +107,20 @@ class Job:
         has_next = self.number + 1 < len(self.recipe.passes())
         return files | ({"sketch": self.sketch} if has_next else {})
 
-    def damage(self) -> str | None:
-        """What is wrong with the files of a finished shard; None where all are as they were written."""
-        recorded = json.loads(self.counts_file.read_text(encoding="utf-8"))["files"]
+    def damage(self, *, moved: bool = False) -> str | None:
+        """What is wrong with the files of a finished shard; None where all are as they were written.
+
+        Args:
+            moved: files may be gone to their places in the corpus.
+        """
+        try:
+            recorded = json.loads(self.counts_file.read_text(encoding="utf-8"))["files"]
+        except ValueError:
+            return f"{self.counts_file} cannot be read"
         for name, path in self.outputs().items():
-            if not path.exists():
+            if not path.exists() and not moved:
                 return f"{path} is gone"
-            if digest(path) != recorded[name]:
+            if path.exists() and digest(path) != recorded[name]:
                 return f"{path} is not as it was written"
         return None
 
@@ -210,7 +217,9 @@ def run_shard(job: Job) -> int:
         file.close()
     _check_unchanged(job)
     hashes = {"files": {name: digest(path) for name, path in outputs.items()}}
-    artifacts.write_text(job.counts_file, json.dumps(counts.plain() | hashes, sort_keys=True, ensure_ascii=False))
+    own = job.counts_file.with_name(f"{job.counts_file.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    artifacts.write_text(own, json.dumps(counts.plain() | hashes, sort_keys=True, ensure_ascii=False))
+    os.replace(own, job.counts_file)  # two tasks may finish one shard at once
     return counts.kept
 
 

@@ -65,6 +65,16 @@ def compare(before: Artifact, after: Artifact, forgotten: Sequence[str]) -> Chan
     )
 
 
+def copies_of(corpus: Artifact, ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Documents that were dropped as copies of these: (copy, of which). They come back when these go."""
+    known = {f"same as {one}": one for one in ids}  # the detail that duplicate steps leave
+    found = []
+    for file in sorted((corpus.path / "dropped").glob("*.parquet")):
+        rows = pl.scan_parquet(file).filter(pl.col("detail").is_in(list(known)) & ~pl.col("id").is_in(list(ids)))
+        found += [(one, known[detail]) for one, detail in rows.select("id", "detail").collect().iter_rows()]
+    return found
+
+
 def _shard_of(path: str) -> str:
     return path.rpartition("/")[2].removesuffix(".parquet").removesuffix(HELD_OUT)
 

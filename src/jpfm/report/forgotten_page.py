@@ -121,6 +121,13 @@ def _notices(record: Mapping[str, Any], key: Key | None) -> Iterator[Words]:
         en=f"The old corpus {record['corpus']['before']} and the raw files ({files:,}) still hold the documents. "
         "Nothing in them was changed or deleted.",
     )
+    if count := len(record["came_back"]):
+        yield Words(
+            ja=f"重複として除外されていた文書が{count:,}件、採用に戻りました。取り除いた文書と同じか、よく似た本文です。"
+            "これらも取り除くべきか、確認してください。",
+            en=f"{count:,} documents came back that had been dropped as copies: their text is what was taken out, "
+            "or close to it. See whether they have to go too.",
+        )
     if record["asked"]["regexes"]:
         yield Words(
             ja="要求の正規表現は、この記録と新しいコーパスのレシピに残ります。"

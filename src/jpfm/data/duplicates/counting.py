@@ -125,8 +125,8 @@ def count_part(job: CountJob) -> Frequent:
         own, documents = (np.load(_file(run, kind), mmap_mode="r") for kind in _KINDS)
         first = np.searchsorted(own, np.uint64(low))
         last = np.searchsorted(own, np.uint64(high)) if high < 1 << 64 else len(own)
-        keys.append(own[first:last])
-        counts.append(documents[first:last])
+        keys.append(own[first:last].copy())  # a copy: thousands of maps would stay open
+        counts.append(documents[first:last].copy())
         sizes.append(last - first)
     key, count = np.concatenate(keys), np.concatenate(counts)
     order = np.argsort(key, kind="stable")  # rows of equal keys stay in the order of files
