@@ -169,7 +169,7 @@ def main(count: int) -> None:
     page = heading("Builds killed at random moments", facts)
     page += (
         f"\n{equal} of {count} corpora have the id of the undisturbed build ({trials.wanted}), verify, and leave "
-        f"nothing beside them. {phases.total()} kills (SIGKILL of the process group, two workers with it), seed {seed}; "
+        f"nothing beside them. {phases.total()} kills (SIGKILL of the process group with two workers), seed {seed}; "
         f"the undisturbed build takes {trials.seconds:.1f} s.\n\n| killed in | times |\n|---|---:|\n"
     )
     page += "".join(f"| {name} | {times} |\n" for name, times in table)
