@@ -283,19 +283,19 @@ def test_what_is_asked_too_early_says_what_is_missing(recipe: Recipe, wanted: st
 def test_finishing_while_a_slice_runs_is_refused(recipe: Recipe, wanted: str, tmp_path: Path) -> None:
     build(recipe, tmp_path / "out", part=WHOLE)
     (tmp_path / "out.lock").unlink()
-    task = _start(recipe, tmp_path / "out", "part=Slice(0, 1)")
-    lock = tmp_path / "out.lock"
-    while not (lock.exists() and lock.read_text()) and task.poll() is None:
-        time.sleep(0.0005)
-    task.send_signal(signal.SIGSTOP)
+    code = "import sys; from pathlib import Path; from jpfm.core.lock import lock\n"
+    code += "with lock(Path(sys.argv[1]), shared=True): print('held', flush=True); input()"
+    line = [sys.executable, "-c", code, str(tmp_path / "out")]
+    task = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # what a slice holds
+    assert task.stdout is not None
+    assert task.stdout.readline() == "held\n"
     try:
         asked: list[dict[str, Any]] = [{"finish": True}, {"decide": True}, {}]
         for settings in asked:
             with pytest.raises(ArtifactError, match="is being made by array tasks, first process"):
                 build(recipe, tmp_path / "out", **settings)
     finally:
-        task.send_signal(signal.SIGCONT)
-        task.communicate()
+        task.communicate("\n")
     assert task.returncode == 0
     assert _build(recipe, tmp_path / "out", finish=True).id == wanted
 
