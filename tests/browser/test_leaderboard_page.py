@@ -141,16 +141,17 @@ def test_language_toggles_and_is_remembered(visit: Open, html: Path) -> None:
     page.locator("#toggle").click()
     assert (language(page), page.locator("html").get_attribute("lang")) == ("en", "en")
     assert page.title() == "Evaluation of Japanese language models"
-    assert page.url.endswith("#en")
+    page.wait_for_url("**#en")
     page.locator("nav a").nth(3).click()
-    assert page.url.endswith("#en.data")
+    page.wait_for_url("**#en.data")  # the page writes the language into the address after the browser has moved
     top = page.evaluate("document.getElementById('data').getBoundingClientRect().top")
     assert abs(top) < 60
     page.reload()
     assert language(page) == "en"
     assert abs(page.evaluate("document.getElementById('data').getBoundingClientRect().top")) < 60
     page.locator("#toggle").press("Enter")
-    assert (language(page), page.url.split("#")[1]) == ("ja", "ja.data")
+    page.wait_for_url("**#ja.data")
+    assert language(page) == "ja"
     assert complaints == []
 
 
