@@ -96,7 +96,7 @@ def tokenizer(corpus: Artifact) -> Artifact:
 
 @pytest.fixture(scope="session")
 def tokens(corpus: Artifact, tokenizer: Artifact) -> Artifact:
-    from jpfm.tokens.shards import TokensConfig, pack
+    from jpfm.tokens.pack import TokensConfig, pack
 
     return pack(TokensConfig(stage="tokens"), corpus, tokenizer, corpus.path.parent / "tokens")
 

@@ -18,7 +18,7 @@ from jpfm.data.recipe import Recipe
 from jpfm.eval.run import EvalConfig, evaluate
 from jpfm.report.leaderboard import leaderboard
 from jpfm.tokens import tokenizer as tokenizers
-from jpfm.tokens.shards import TokensConfig, pack
+from jpfm.tokens.pack import TokensConfig, pack
 from jpfm.tokens.tokenizer import TokenizerConfig
 from jpfm.train.config import TrainConfig
 from jpfm.train.loop import train
@@ -44,7 +44,8 @@ def run(config: PipelineConfig, out: Path, *, workers: int) -> Artifact:
     assert corpus is not None  # only a slice returns None
     log.info("corpus: %s", corpus.path)
     tokenizer = tokenizers.train(config.tokenizer, corpus, out / "tokenizer")
-    tokens = pack(config.tokens, corpus, tokenizer, out / "tokens")
+    tokens = pack(config.tokens, corpus, tokenizer, out / "tokens", engine=Engine(workers=workers))
+    assert tokens is not None
     training = config.train.model_copy(update={"tokens": str(tokens.path), "tokenizer": str(tokenizer.path)})
     checkpoint = train(training, out / "model")
     scoring = config.eval.model_copy(update={"model": str(checkpoint.path), "corpus": str(corpus.path)})

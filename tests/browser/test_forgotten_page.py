@@ -30,7 +30,8 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u202e"
 
 @pytest.fixture(scope="module")
 def html(checkpoint: Artifact, corpus: Artifact, tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Path:
-    ids = pq.read_table(checkpoint.path.parent / "tokens" / "docs.parquet").column("id").to_pylist()[:40]
+    files = sorted((checkpoint.path.parent / "tokens").glob("*.docs.parquet"))
+    ids = pq.read_table(files[0]).column("id").to_pylist()[:40]
     asked = Forget(ids=tuple(sorted(ids)), hosts=("x" * 200 + ".example",), regexes=("ぬるぽ|ガッ",))
     found = find(corpus, asked)
     after = rebuild(corpus, tmp_path_factory.mktemp("page") / "after", asked)

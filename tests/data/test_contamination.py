@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from jpfm.core.artifact import Artifact, verify
-from jpfm.core.errors import ArtifactError, UsageError
+from jpfm.core.errors import ArtifactError, DataError, UsageError
 from jpfm.data.build import build
 from jpfm.data.contamination import Touched, examples, table, touched
-from jpfm.data.item_index import item_index
 from jpfm.data.recipe import Recipe
+from jpfm.data.steps.decontaminate import Decontaminate
+from jpfm.data.steps.exact_duplicates import ExactDuplicates
 
 Make = Callable[..., Recipe]
 MATHS = [
@@ -38,7 +39,6 @@ def exam(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         for name, texts in (("maths", MATHS), ("land", LAND)):
             lines = [json.dumps({"text": text}) for text in texts]
             (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
-        item_index.cache_clear()
         benchmarks = [
             {"name": name, "path": str(tmp_path / f"{name}.jsonl"), "action": action}
             for name, action in actions.items()
@@ -105,11 +105,9 @@ def test_other_items_give_another_corpus_and_another_place_does_not(
     (tmp_path / "maths.jsonl").rename(moved / "maths.jsonl")
     body = recipe.model_dump(mode="json")
     body["steps"][0]["benchmarks"][0]["path"] = str(moved / "maths.jsonl")
-    item_index.cache_clear()
     assert _build(Recipe.model_validate_json(json.dumps(body)), tmp_path / "second").id == first.id
     with (moved / "maths.jsonl").open("a", encoding="utf-8") as file:
         file.write('\n{"text": "どこにもない問題の文章がここに一つ加わった。"}')
-    item_index.cache_clear()
     with pytest.raises(ArtifactError):  # the corpus that lies there is not this one
         build(Recipe.model_validate_json(json.dumps(body)), tmp_path / "second")
     assert _build(Recipe.model_validate_json(json.dumps(body)), tmp_path / "third").id != first.id
@@ -136,3 +134,33 @@ def test_a_missing_benchmark_stops_the_build_before_anything_is_read(
     with pytest.raises(UsageError, match="benchmark 'maths': no file matches"):
         build(recipe, tmp_path / "out")
     assert not (tmp_path / "out.partial").exists()
+
+
+def test_a_benchmark_that_changes_while_documents_are_read_is_told(
+    make_recipe: Make, exam: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some shards would be searched for the old items and some for the new ones."""
+    recipe = make_recipe(FILES, [exam(maths="drop"), "exact_duplicates"])
+    run = ExactDuplicates.decide
+
+    def decide(*arguments: Any) -> None:  # in the middle of a build
+        with (tmp_path / "maths.jsonl").open("a", encoding="utf-8") as file:
+            file.write('\n{"text": "後から加わった問題の文章がここに一つある。"}')
+        run(*arguments)
+
+    monkeypatch.setattr(ExactDuplicates, "decide", decide)
+    with pytest.raises(DataError, match=r"steps\.0\.benchmarks\.0\.files\S* \(decontaminate\) is not what the corpus"):
+        build(recipe, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_changed_is_read_again(
+    make_recipe: Make, exam: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    step = make_recipe(FILES, [exam(maths="drop")]).steps[0]
+    assert isinstance(step, Decontaminate)
+    assert step.index() is step.index()
+    texts = step.index().facts.column("texts").to_pylist()
+    with (tmp_path / "maths.jsonl").open("a", encoding="utf-8") as file:
+        file.write('\n{"text": "後から加わった問題の文章がここに一つある。"}')
+    assert step.index().facts.column("texts").to_pylist() == [texts[0] + 1]

@@ -14,7 +14,6 @@ from tests.data.disguises import DISGUISES
 
 from jpfm.core.errors import DataError, JpfmError, UsageError
 from jpfm.data.document import CONTAMINATION, DROPPED, EDITS, Document, to_batch
-from jpfm.data.item_index import item_index
 from jpfm.data.steps.base import Changed
 from jpfm.data.steps.decontaminate import Decontaminate
 
@@ -46,7 +45,6 @@ def make_step(tmp_path: Path) -> Callable[..., Decontaminate]:
             made.append({"name": name, "path": str(path)} | of.get(name, {}))
         return Decontaminate.model_validate({"step": "decontaminate", "benchmarks": made} | settings)
 
-    item_index.cache_clear()  # a test may write another file under the same name
     return make
 
 

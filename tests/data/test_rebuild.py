@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from jpfm.core.artifact import Artifact, verify
@@ -180,6 +181,76 @@ def test_requests_follow_each_other(make_recipe: Make, files: dict[str, str], tm
         ways.append(corpus.id)
     both = Forget(ids=asked[0].ids, hosts=asked[1].hosts)
     assert {*ways, rebuild(before, tmp_path / "both", both).id} == {ways[0]}
+
+
+def test_what_was_found_is_not_looked_for_again(make_recipe: Make, files: dict[str, str], tmp_path: Path) -> None:
+    """A regular expression needs all raw files; a rebuild that is told what it met needs those of changed shards."""
+    before = _built(make_recipe(files, STEPS, source=SOURCE, slice_bytes=SLICE), tmp_path / "before")
+    mark = json.loads(files["a.jsonl"].splitlines()[4])["text"].splitlines()[0]
+    asked = Forget(regexes=(mark,))
+    found = find(before, asked)
+    assert [one.id for one in found] == ["s/a.jsonl#5"]
+    looked = rebuild(before, tmp_path / "looked", asked)
+    for name in "bcdef":
+        path = tmp_path / "raw" / f"{name}.jsonl"
+        path.write_bytes(b"\x00" * path.stat().st_size)
+    with pytest.raises(DataError, match="is not the file that"):
+        rebuild(before, tmp_path / "refused", asked)
+    assert rebuild(before, tmp_path / "told", asked, found=found).id == looked.id
+
+
+def test_a_request_that_names_again_what_was_forgotten_gives_the_corpus_of_both(
+    make_recipe: Make, files: dict[str, str], tmp_path: Path
+) -> None:
+    """The reason of a document that two lists name is that of the first list, also when it was asked for last."""
+    recipe = make_recipe(files, STEPS, source=SOURCE, slice_bytes=SLICE)
+    before = _built(recipe, tmp_path / "before")
+    first, second = Forget(hosts=("copy.example",)), Forget(ids=("s/a.jsonl#5", "s/c.jsonl#9"))
+    once = rebuild(before, tmp_path / "once", first)
+    found = find(once, second)
+    assert {one.id: one.was for one in found} == {"s/a.jsonl#5": "kept", "s/c.jsonl#9": "forget"}
+    twice = rebuild(once, tmp_path / "twice", second, found=found)
+    both = recipe.model_copy(update={"forget": Forget(hosts=first.hosts, ids=second.ids)})
+    assert twice.id == _built(both, tmp_path / "both").id
+
+
+def test_what_became_of_a_found_document_is_what_the_corpus_says(
+    make_recipe: Make, files: dict[str, str], tmp_path: Path
+) -> None:
+    """Kept in either split, dropped by each step, unread: against a reading of all tables."""
+    files["g.jsonl"] = "{broken\n" + json.dumps({"text": "短い文。", "url": ""}, ensure_ascii=False) + "\n"
+    before = _built(make_recipe(files, STEPS, source=SOURCE, slice_bytes=SLICE), tmp_path / "before")
+    told = dict.fromkeys(_table(before, "documents")["id"], "kept")
+    told |= dict(_table(before, "dropped").select("id", "step").iter_rows())
+    found = {one.id: one.was for one in find(before, Forget(regexes=(".",)))}
+    assert found == told
+    assert set(found.values()) == {"kept", "length", "exact_duplicates", "near_duplicates"}
+    assert "s/g.jsonl#1" in set(_table(before, "quarantined")["id"])  # no text of it is in the corpus
+    (shard,) = (file for file in (before.path / "documents").glob("s-00000.parquet"))
+    pq.write_table(pq.read_table(shard).slice(1), shard)
+    with pytest.raises(ArtifactError, match="no file of shard s-00000 tells what became of it"):
+        find(before, Forget(regexes=(".",)))
+
+
+def test_a_benchmark_that_changed_since_is_refused(
+    make_recipe: Make, files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exam.jsonl").write_text(
+        '{"text": "山の高さと谷の深さを合わせると何メートルですか。"}\n', encoding="utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    exam = {"step": "decontaminate", "benchmarks": [{"name": "exam", "path": "exam.jsonl"}]}
+    before = _built(
+        make_recipe(files, [exam, "exact_duplicates"], source=SOURCE, slice_bytes=SLICE), tmp_path / "before"
+    )
+    monkeypatch.chdir("/")  # the recipe in the corpus knows where the items lie, whatever the folder
+    made = rebuild(before, tmp_path / "after", Forget(ids=("s/a.jsonl#1",)))
+    assert verify(made.path) == []
+    with (tmp_path / "exam.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"text": "川の長さと橋の数をかけると、いくつになりますか。"}\n')
+    with pytest.raises(DataError, match=r"steps\.0\.benchmarks\.0\.files\S* \(decontaminate\) is not what"):
+        rebuild(before, tmp_path / "refused", Forget(ids=("s/a.jsonl#2",)))
+    assert not (tmp_path / "refused").exists()
 
 
 def test_a_request_that_meets_nothing_and_a_damaged_state_are_refused(

@@ -72,6 +72,7 @@ def test_majority_and_item_hashes_depend_on_the_items() -> None:
     ("text", "words"),
     [
         ("", "no items"),
+        ('{"q_id": 1}\n{oops}\n', "not JSON Lines: line 2"),
         ('{"q_id": 1, "question": "?"}\n', "no field"),
         (json.dumps({"q_id": 1, "question": "?", **{f"choice{n}": "a" for n in range(5)}, "label": 5}), "label 5"),
     ],

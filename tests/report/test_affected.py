@@ -22,7 +22,7 @@ from jpfm.report.affected import Reach, reached
 from jpfm.report.forgotten_page import spans, steps_of
 from jpfm.report.provenance import provenance
 from jpfm.tokens.order import TokenOrder
-from jpfm.tokens.shards import TokenStore
+from jpfm.tokens.store import TokenStore
 
 
 class House:
@@ -112,12 +112,14 @@ def test_the_steps_are_those_of_the_documents_of_every_step(
 def test_token_ranges_are_the_tokens_of_the_documents(house: House) -> None:
     ids = house.ids()[5:8]
     ranges = reached(house.corpus, ids, house.folder).exposure.ranges
-    docs = {row["id"]: row for row in pq.read_table(house.tokens.path / "docs.parquet").to_pylist()}
+    first, docs = 0, {}
+    for file in house.tokens.manifest.stats["files"]:
+        for row in pq.read_table(house.tokens.path / f"{file['name']}.docs.parquet").to_pylist():
+            docs[row["id"]] = (first + row["start"], row["length"])
+        first += file["tokens"]
     assert ranges["document"].to_list() == ids
     for row in ranges.iter_rows(named=True):
-        assert (row["first"], row["last"] - row["first"]) == tuple(
-            docs[row["document"]][k] for k in ("start", "length")
-        )
+        assert (row["first"], row["last"] - row["first"]) == docs[row["document"]]
         assert row["tokens"] == house.tokens.id
 
 
@@ -143,7 +145,8 @@ def test_checkpoints_before_the_first_such_step_are_clean(house: House) -> None:
 def test_a_trained_run_is_read_as_it_was_left(checkpoint: Artifact, corpus: Artifact) -> None:
     """Manifests of real training, not of these tests."""
     folder = checkpoint.path.parent
-    ids = pq.read_table(folder / "tokens" / "docs.parquet").column("id").to_pylist()
+    files = sorted((folder / "tokens").glob("*.docs.parquet"))
+    ids = [identity for file in files for identity in pq.read_table(file).column("id").to_pylist()]
     reach = reached(corpus, ids, folder)
     (run,) = [run for run in reach.exposure.runs if checkpoint.id in {saved.id for saved in run.saved}]
     assert [saved.step for saved in run.saved] == [4, 8, 12]
@@ -233,9 +236,9 @@ def test_a_corpus_outside_the_folder_and_a_damaged_store(
     assert {one.kind for one in reach.touched} == {"corpus", "tokens"}
     shutil.move(elsewhere / "tokens", house.tokens.path)
     house.train("model", [3])
-    binary = house.tokens.path / "train.bin"
+    binary = house.tokens.path / f"{house.tokens.manifest.stats['files'][0]['name']}.bin"
     binary.write_bytes(binary.read_bytes()[:-2])
-    with pytest.raises(ArtifactError, match=r"train\.bin"):
+    with pytest.raises(ArtifactError, match=r"00000\.bin"):
         reached(house.corpus, [kept], house.folder)
 
 

@@ -104,6 +104,29 @@ def test_originals_are_shown_only_when_asked_for(tmp_path: Path) -> None:
     assert "Do not pass them on" in html
 
 
+def test_contamination_is_shown_where_it_was_looked_for(tmp_path: Path) -> None:
+    question = "山あいの停車場に着いた汽車は、橋を渡る前に何分のあいだ停まったでしょうか。"
+    items = [json.dumps({"text": text}, ensure_ascii=False) for text in (question, "どれ？")]
+    (tmp_path / "exam.jsonl").write_text("\n".join(items), encoding="utf-8")
+    lines = [f"先生の問い。{question}", "川べりの道を歩いて帰った。", f"もう一度。{question}"]
+    content = "\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in lines)
+    exam = {"name": "<b>exam</b>", "path": str(tmp_path / "exam.jsonl")}
+    corpus = _corpus(tmp_path, content, "jsonl", [{"step": "decontaminate", "benchmarks": [exam]}])
+    write_page(corpus, tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    section = html.partition('<section id="contamination">')[2].partition("</section>")[0]
+    row = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", section.partition("<tbody>")[2])
+    assert row == ["&lt;b&gt;exam&lt;/b&gt;", "2", "1", "1", "2", "2", "0", "0"]
+    assert {"ベンチマーク混入", "見つかった設問", "Benchmark contamination", "Items found"} <= set(
+        re.findall(r">([^<]+)<", section)
+    )
+    assert 'href="#contamination"' in html
+
+
+def test_a_corpus_that_was_not_searched_has_no_such_section(page: tuple[Artifact, str]) -> None:
+    assert "#contamination" not in page[1]
+
+
 @pytest.mark.parametrize("action", ["mask", "drop"])
 def test_every_reason_can_be_read_on_the_command_line(tmp_path: Path, action: str) -> None:
     lines = "\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in TEXTS)

@@ -1,5 +1,6 @@
 """The record of a forgetting: complete, sealed, signed by a key that OpenSSH checks, and without any text."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -84,14 +85,53 @@ def test_the_record_says_what_who_and_why(corpus: Artifact) -> None:
     assert record["time"].endswith("+00:00")
     assert record["corpus"]["before"] == corpus.id
     assert set(made.manifest.parents) == {record["corpus"]["before"], record["corpus"]["after"]}
-    (document,) = record["documents"]
+    assert record["documents"] == {
+        "count": 1, "by": {"id": 1}, "was": {"kept": 1}, "source": {"s": 1}, "raw_files": 1,
+    }  # fmt: skip
+    (document,) = pl.read_parquet(made.path / "tables" / "documents.parquet").to_dicts()
     assert (document["id"], document["source"], document["was"]) == ("s/a.jsonl#1", "s", "kept")
     text = _table(corpus, "documents").filter(pl.col("id") == "s/a.jsonl#1")["text"][0]
     told = subprocess.run(["sha256sum"], input=text.encode(), capture_output=True, check=True).stdout.split()[0]
     assert document["sha256"] == told.decode()
-    assert record["came_back"] == ["s/b.jsonl#1"]
+    assert record["other_documents"] == {CHANGES[0]: 1, CHANGES[1]: 0, CHANGES[2]: 0, CHANGES[3]: 0}
+    others = pl.read_parquet(made.path / "tables" / "other_documents.parquet")
+    assert others.filter(pl.col("change") == CHANGES[0])["document"].to_list() == ["s/b.jsonl#1"]
     for name, table in record["tables"].items():
         assert pl.read_parquet(made.path / "tables" / f"{name}.parquet").height == table["rows"]
+
+
+def test_a_host_of_thousands_leaves_a_record_that_a_person_can_open(tmp_path: Path) -> None:
+    """The list is a table: record.json and the page do not grow with it, and the seal covers it."""
+    (tmp_path / "raw").mkdir()
+    rows = [
+        {"text": f"{n}番の本は{n * 7919 % 3001}番の棚に戻した。", "url": f"https://a.example/{n}"} for n in range(3000)
+    ]
+    rows += [{"text": "残る文書。橋のたもとで傘を借りた。", "url": "https://b.example/"}]
+    (tmp_path / "raw" / "a.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    source = {"format": "jsonl", "name": "s", "paths": ["*"], "url_field": "url", "rights": {"licence": "CC0-1.0"}}
+    body = {"stage": "data", "name": "large", "root": str(tmp_path / "raw"), "sources": [source], "steps": []}
+    corpus = build(Recipe.model_validate(body), tmp_path / "corpus")
+    assert corpus is not None
+    made, record = _record(corpus, "after", Request(Forget(hosts=("a.example",)), "山田"))
+    assert record["documents"] == {
+        "count": 3000, "by": {"host": 3000}, "was": {"kept": 3000}, "source": {"s": 3000}, "raw_files": 1,
+    }  # fmt: skip
+    assert (made.path / "record.json").stat().st_size < 5_000
+    assert (made.path / "index.html").stat().st_size < 150_000
+    told = pl.read_parquet(made.path / "tables" / "documents.parquet")
+    expected = {
+        f"s/a.jsonl#{n + 1}": hashlib.sha256(row["text"].encode()).hexdigest() for n, row in enumerate(rows[:-1])
+    }
+    assert dict(told.select("id", "sha256").iter_rows()) == expected
+    table = record["tables"]["documents"]
+    assert table == {
+        "rows": 3000,
+        "sha256": hashlib.sha256((made.path / "tables/documents.parquet").read_bytes()).hexdigest(),
+    }
+    assert _run(CHECK, made.path) == 0
+    told.head(2999).write_parquet(made.path / "tables" / "documents.parquet")
+    assert _run(CHECK, made.path) != 0
+    assert any("documents.parquet" in problem for problem in verify(made.path))
 
 
 def test_no_text_is_in_it_and_names_do_no_harm(corpus: Artifact) -> None:
@@ -137,16 +177,17 @@ def test_changes_are_those_of_the_documents(corpus: Artifact) -> None:
 
 def test_a_shard_that_nothing_changes_is_named_unchanged(corpus: Artifact) -> None:
     made, record = _record(corpus, "after", Request(Forget(ids=("s/d.jsonl#3",)), "山田"))
-    assert record["shards"]["rebuilt"].keys() == {"s-00003"}
-    assert (record["shards"]["unchanged"], record["shards"]["all"]) == (3, 4)
+    assert record["shards"] == {"rebuilt": 1, "unchanged": 3, "all": 4}
     files = pl.read_parquet(made.path / "tables" / "shards.parquet")
+    changed = files.filter(pl.col("before").ne_missing(pl.col("after")))
+    assert set(changed["shard"]) == {"s-00003"}
     assert files["shard"].unique().sort().to_list() == [f"s-0000{n}" for n in range(4)]
 
 
 def test_the_seal_breaks_when_anything_is_changed(corpus: Artifact) -> None:
     made, _ = _record(corpus, "after", Request(ONE, "山田"))
     assert _run(CHECK, made.path) == 0
-    for file in ("record.json", "index.html", "tables/steps.parquet"):
+    for file in ("record.json", "index.html", "tables/documents.parquet", "tables/steps.parquet"):
         content = (made.path / file).read_bytes()
         (made.path / file).write_bytes(content + b" ")
         assert _run(CHECK, made.path) != 0

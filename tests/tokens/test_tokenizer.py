@@ -76,8 +76,8 @@ def test_special_tokens_and_line_ends_have_their_ids(fast: PreTrainedTokenizerFa
     assert len(fast) == tokenizer.manifest.stats["vocab_size"] == 1500
     (newline,) = fast("\n", add_special_tokens=False)["input_ids"]
     assert fast("一\n\n二", add_special_tokens=False)["input_ids"].count(newline) == 2
-    reserved = load(tokenizer.path).convert_tokens_to_ids(list(SETTINGS.extra_tokens))
-    assert len(set(reserved)) == 4
+    reserved = load(tokenizer.path).convert_tokens_to_ids(list(SETTINGS.special_tokens.control))
+    assert len(set(reserved)) == 10
     assert UNK not in reserved
 
 
@@ -94,7 +94,7 @@ def test_training_is_the_same_every_time_and_settings_matter(
     corpus: Artifact, tokenizer: Artifact, tmp_path: Path
 ) -> None:
     assert train(SETTINGS, corpus, tmp_path / "again").id == tokenizer.id
-    other = train(SETTINGS.model_copy(update={"morphemes": False}), corpus, tmp_path / "other")
+    other = train(SETTINGS.model_copy(update={"morphemes": "none"}), corpus, tmp_path / "other")
     assert other.id != tokenizer.id
     sampled = train(SETTINGS.model_copy(update={"max_training_chars": 60_000}), corpus, tmp_path / "sampled")
     assert sampled.id not in (other.id, tokenizer.id)

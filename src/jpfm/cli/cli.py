@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from jpfm import __version__
-from jpfm.cli import config_commands, data_commands, forget_command, model_commands
+from jpfm.cli import config_commands, data_commands, forget_command, model_commands, tokens_commands
 from jpfm.cli.shared import Dry, Out, Overrides, Workers, emit, load_config, show_dry_run
 from jpfm.core import log as logs
 from jpfm.core.errors import EnvironmentProblem, JpfmError, Preempted
@@ -26,8 +26,8 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(data_commands.app, name="data")
 app.add_typer(config_commands.app, name="config")
-app.add_typer(model_commands.tokenizer_app, name="tokenizer")
-app.add_typer(model_commands.tokens_app, name="tokens")
+app.add_typer(tokens_commands.tokenizer_app, name="tokenizer")
+app.add_typer(tokens_commands.tokens_app, name="tokens")
 app.add_typer(model_commands.report_app, name="report")
 app.command("train")(model_commands.train)
 app.command("eval")(model_commands.evaluate)

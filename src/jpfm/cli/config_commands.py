@@ -25,7 +25,7 @@ def model_of(stage: str) -> type[Settings]:
 
         return TokenizerConfig
     if stage == "tokens":
-        from jpfm.tokens.shards import TokensConfig
+        from jpfm.tokens.pack import TokensConfig
 
         return TokensConfig
     if stage == "train":

@@ -1,5 +1,6 @@
 """`jpfm forget`: take documents out of a corpus, say what they have reached, and leave a record someone answers for."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,7 +58,8 @@ def forget(
     artifact = open_artifact(corpus, "corpus")
     engine = make_engine("local", workers)
     recipe = _placed(recipe_of(artifact), overrides or ())
-    found = _to_go(artifact, asked, find(artifact, asked, engine, recipe=recipe))
+    met = find(artifact, asked, engine, recipe=recipe)
+    found = _to_go(artifact, asked, met)
     reach = reached(artifact, [one.id for one in found], folder)
     if request is None or target is None:
         for line in _plan(artifact, found, reach):
@@ -66,7 +68,7 @@ def forget(
     from jpfm.data.rebuild import rebuild
     from jpfm.report.forgotten import write_record
 
-    made = rebuild(artifact, target, asked, engine, recipe=recipe)
+    made = rebuild(artifact, target, asked, engine, recipe=recipe, found=met)
     record = write_record(artifact, made, request, found, reach)
     log.info("record: %s", record.path / "index.html")
     emit(made.path)
@@ -204,10 +206,10 @@ def _plan(corpus: "Artifact", found: Sequence["Found"], reach: "Reach") -> Itera
     copies = copies_of(corpus, [one.id for one in found])
     yield f"copies of them, dropped as such: {len(copies):,} (one of each comes back unless it is forgotten too)"
     yield from (f"  document {one}: a copy of {of}" for one, of in copies)
-    shards = sorted({one.shard for one in found})
+    shards = Counter(one.shard for one in found)
     yield f"shards that hold them: {len(shards):,} (others are built again only if a decision over all shards changes)"
-    for shard in shards:
-        yield f"  shard {shard}: {sum(one.shard == shard for one in found):,} documents"
+    for shard, count in sorted(shards.items()):
+        yield f"  shard {shard}: {count:,} documents"
     yield f"token ranges: {reach.exposure.ranges.height:,}"
     for row in reach.exposure.ranges.iter_rows(named=True):
         yield f"  tokens {row['tokens']}: [{row['first']}, {row['last']}) {row['document']}"

@@ -1,4 +1,4 @@
-"""`jpfm tokenizer|tokens|train|eval|report ...`"""
+"""`jpfm train|eval|report ...`"""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,48 +6,8 @@ from typing import Annotated
 import typer
 
 from jpfm.cli.shared import Dry, Out, Overrides, emit, load_config, require_out, show_dry_run
-from jpfm.core.errors import UsageError
 
-tokenizer_app = typer.Typer(help="Train a tokenizer.", no_args_is_help=True)
-tokens_app = typer.Typer(help="Turn a corpus into tokens.", no_args_is_help=True)
 report_app = typer.Typer(help="Pages over artifacts.", no_args_is_help=True)
-
-
-def _required(value: str | None, field: str) -> Path:
-    if value is None:
-        raise UsageError(f"{field}: this field is required", hint=f"set {field}=FOLDER on the command line")
-    return Path(value)
-
-
-@tokenizer_app.command("train")
-def train_tokenizer(config: Path, overrides: Overrides = None, out: Out = None, dry_run: Dry = False) -> None:
-    """Train SentencePiece on a corpus and export it to transformers."""
-    from jpfm.core.artifact import open_artifact
-    from jpfm.tokens import tokenizer
-
-    loaded = load_config(config, tokenizer.TokenizerConfig, overrides)
-    corpus = open_artifact(_required(loaded.config.corpus, "corpus"), "corpus")
-    if dry_run:
-        chars = min(corpus.manifest.stats["total"]["chars"], loaded.config.max_training_chars)
-        show_dry_run(loaded, [f"{loaded.config.vocab_size:,} pieces from about {chars:,} characters of {corpus.id}"])
-        return
-    emit(tokenizer.train(loaded.config, corpus, require_out(out, "tokenizer train")).path)
-
-
-@tokens_app.command()
-def pack(config: Path, overrides: Overrides = None, out: Out = None, dry_run: Dry = False) -> None:
-    """Tokenize a corpus into .bin/.idx and docs.parquet."""
-    from jpfm.core.artifact import open_artifact
-    from jpfm.tokens import shards
-
-    loaded = load_config(config, shards.TokensConfig, overrides)
-    corpus = open_artifact(_required(loaded.config.corpus, "corpus"), "corpus")
-    tokenizer = open_artifact(_required(loaded.config.tokenizer, "tokenizer"), "tokenizer")
-    if dry_run:
-        chars, rate = corpus.manifest.stats["total"]["chars"], tokenizer.manifest.stats["chars_per_token"]
-        show_dry_run(loaded, [f"about {int(chars / rate):,} tokens from {chars:,} characters"])
-        return
-    emit(shards.pack(loaded.config, corpus, tokenizer, require_out(out, "tokens pack")).path)
 
 
 def train(config: Path, overrides: Overrides = None, out: Out = None, dry_run: Dry = False) -> None:

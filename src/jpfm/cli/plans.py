@@ -59,6 +59,6 @@ def train(config: Any, vocab_size: int | None = None) -> Iterator[str]:
 
 
 def _vocab(config: Any) -> int | None:
-    if config.tokens is None:
+    if not config.tokens_folders:
         return None
-    return int(artifacts.open_artifact(Path(config.tokens), "tokens").manifest.stats["vocab_size"])
+    return int(artifacts.open_artifact(Path(config.tokens_folders[0]), "tokens").manifest.stats["vocab_size"])

@@ -20,6 +20,14 @@ Workers = Annotated[
 ]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and the plan; touch nothing.")]
 
+EngineKind = Literal["local", "ray"]
+EngineOption = Annotated[EngineKind, typer.Option(help="local: processes on this machine. ray: a Ray cluster.")]
+Address = Annotated[
+    str | None, typer.Option(help="With --engine ray: a running cluster (HOST:PORT or auto); else one starts here.")
+]
+Part = Annotated[str | None, typer.Option("--slice", metavar="I/N", help="Do only this part; for array jobs.")]
+Finish = Annotated[bool, typer.Option("--finish", help="Finish what slices began; refused while some are missing.")]
+
 S = TypeVar("S", bound=Settings)
 
 
@@ -53,8 +61,24 @@ def require_out(out: Path | None, command: str) -> Path:
     return out
 
 
-def make_engine(kind: Literal["local", "ray"], workers: int | None, address: str | None = None) -> Engine:
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows, the first of them the heading; wide enough for all columns when it goes into a file."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for position, name in enumerate(rows[0]):
+        table.add_column(name, justify="left" if position == 0 else "right", no_wrap=True)
+    for row in rows[1:]:
+        table.add_row(*row)
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=400).print(table)
+
+
+def make_engine(kind: EngineKind, workers: int | None, address: str | None = None) -> Engine:
     """The engine that the options ask for: all cores, or all of a cluster, when no number of workers is given."""
+    if address is not None and kind != "ray":
+        raise UsageError("--address belongs to --engine ray", hint="add --engine ray, or leave --address out")
     everything = (os.cpu_count() or 1) if kind == "local" else 0
     return Engine(kind, everything if workers is None else workers, address)
 

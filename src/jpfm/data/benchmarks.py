@@ -105,13 +105,25 @@ class Benchmark(Settings):
                 )
 
     def _read(self, file: Path) -> Iterator[dict[str, Any]]:
-        for member in members(file, file.name):
-            if member.error is not None:
-                raise DataError(f"benchmark '{self.name}': {member.name}: {member.error}", hint="fetch it again")
-            try:
-                yield from _records(member, self.items, header=self.header)
-            except DataError as error:
-                raise DataError(f"benchmark '{self.name}': {file}: {error.message}", hint=error.hint) from error
+        try:
+            yield from records(file, self.items, header=self.header)
+        except DataError as error:
+            raise DataError(f"benchmark '{self.name}': {file}: {error.message}", hint=error.hint) from error
+
+
+def records(file: Path, items: str = "", *, header: bool = True) -> Iterator[dict[str, Any]]:
+    """The items of a file, which may be packed.
+
+    Args:
+        items: where a JSON or XML file has them, names apart by dots.
+        header: of CSV and TSV: the first row names the fields.
+    Raises:
+        DataError: it cannot be read.
+    """
+    for member in members(file, file.name):
+        if member.error is not None:
+            raise DataError(f"{member.name}: {member.error}", hint="fetch it again")
+        yield from _records(member, items, header=header)
 
 
 def _records(member: Member, items: str, *, header: bool) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,8 @@ sources/NAME/manifest.json, README.md (for `datasets.load_dataset`); state/ (ske
 forget` needs; not part of the id). `read = kept + dropped + quarantined` holds for each source and is checked.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 from jpfm.core import artifact as artifacts
 from jpfm.core import run
 from jpfm.core.artifact import Artifact, Draft, Finished, Manifest
-from jpfm.core.errors import ArtifactError, UsageError
+from jpfm.core.errors import ArtifactError, DataError, UsageError
 from jpfm.core.lock import lock
 from jpfm.core.log import Events, log, progress
 from jpfm.core.shards import LOCAL, Engine, Slice
@@ -31,7 +32,7 @@ from jpfm.data import counts as counting
 from jpfm.data import passes
 from jpfm.data.card import card
 from jpfm.data.input_hashes import InputHashes
-from jpfm.data.recipe import Recipe, check_root
+from jpfm.data.recipe import Recipe, absolute_places, check_root
 from jpfm.data.shard import Job, Shard
 from jpfm.data.sources.base import Piece
 from jpfm.data.sources.corpus import CorpusSource
@@ -138,15 +139,55 @@ def build(
     def work(draft: Draft) -> Finished:
         hashes.write(draft.path)
         write_recipe(recipe, draft.path)
-        return _work(draft, recipe, shards, sources, engine, limit_docs)
+        with passes.held(engine):
+            made = _work(draft, recipe, shards, sources, engine, limit_docs)
+        check_settings(recipe, draft.config, "wait until nothing writes to it, then build into another --out")
+        return made
 
     return artifacts.produce(out, kind="corpus", version=VERSION, config=identity, parents=parents, work=work)
 
 
+def check_settings(recipe: Recipe, config: Mapping[str, Any], hint: str) -> None:
+    """The files that steps hash into a corpus's identity (benchmarks of `decontaminate`) are those of the corpus.
+
+    Args:
+        config: the settings of the corpus, as its plan or manifest has them.
+        hint: what to do about it.
+    Raises:
+        DataError: one has another content now: some shards would be of one version, and some of the other.
+    """
+    now = json.loads(artifacts.canonical_json(recipe.identity()))
+    for position, (step, told) in enumerate(zip(now["steps"], config["steps"], strict=True)):
+        if (place := _difference(step, told)) is not None:
+            named = f"steps.{position}{place}"
+            raise DataError(
+                f"recipe '{recipe.name}': {named} ({step['step']}) is not what the corpus was begun with", hint=hint
+            )
+
+
+def _difference(one: Any, other: Any) -> str | None:
+    """Where two JSON values differ first, as the end of a dotted path; None where they do not."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        pairs = [(f".{key}", one[key], other[key]) for key in one]
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = [(f".{place}", first, second) for place, (first, second) in enumerate(zip(one, other, strict=True))]
+    else:
+        return None if one == other else ""
+    return next((name + rest for name, a, b in pairs if (rest := _difference(a, b)) is not None), None)
+
+
 def write_recipe(recipe: Recipe, root: Path) -> None:
-    """Keep the recipe with its places: what `forget` reads raw files by. Not part of the corpus's identity."""
+    """Keep the recipe with its places: what `forget` reads raw files by. Not part of the corpus's identity.
+
+    Paths are absolute: `forget` may be run from another folder.
+    """
     (root / artifacts.STATE).mkdir(exist_ok=True)
-    placed = recipe.model_copy(update={"root": recipe.root if recipe.is_packaged else str(recipe.root_path.absolute())})
+    placed = recipe.model_copy(
+        update={
+            "root": recipe.root if recipe.is_packaged else str(recipe.root_path.absolute()),
+            "steps": tuple(absolute_places(step) for step in recipe.steps),
+        }
+    )
     artifacts.write_text(root / artifacts.STATE / RECIPE, placed.model_dump_json(indent=1) + "\n")
 
 
@@ -220,7 +261,7 @@ class Tasks:
 
     def slice(self, part: Slice, hashes: InputHashes) -> None:
         """Build a slice of each pass that can run: the first, and those whose decision is made."""
-        with lock(self.out, shared=True):
+        with lock(self.out, shared=True), passes.held(self.engine):
             draft = artifacts.open_draft(self.out, self.plan)
             hashes.write(draft.path)
             for number, jobs in enumerate(self._jobs(draft.path)):
@@ -229,6 +270,9 @@ class Tasks:
                              "all slices are done", part.index, part.count, number + 1)  # fmt: skip
                     break
                 passes.run_pass(part.take(jobs), self.engine, f"slice {part.index}/{part.count}, pass {number + 1}")
+                check_settings(
+                    self.recipe, draft.config, "wait until nothing writes to it, then build into another --out"
+                )
                 left = len(passes.missing(jobs))
                 log.info("slice %d/%d, pass %d: done; %d of %d shards are ready", part.index, part.count, number + 1,
                          len(jobs) - left, len(jobs))  # fmt: skip
@@ -241,7 +285,7 @@ class Tasks:
         Raises:
             ArtifactError: slices of the pass before it are missing.
         """
-        with lock(self.out):
+        with lock(self.out), passes.held(self.engine):
             draft = artifacts.open_draft(self.out, self.plan)
             every = self._jobs(draft.path)
             for number, (step, _) in enumerate(self.recipe.passes()):

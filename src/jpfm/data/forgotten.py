@@ -2,13 +2,15 @@
 
     found = find(corpus, Forget(hosts=("example.jp",)), engine)
 
-Kept documents and those that a step had dropped count alike: both lie in the corpus.
+Kept documents and those that a step had dropped count alike: both lie in the corpus. What could not be read does not:
+`quarantined/` names files and places, and holds no text.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -30,7 +32,10 @@ class Found(NamedTuple):
     reason: str
     """Which list it is on: id, url, host or regex."""
     was: str
-    """`kept`, or the step that had dropped it."""
+    """`kept`, `quarantined`, or the step that had dropped it."""
+
+
+_KEPT = "kept"
 
 
 def recipe_of(corpus: Artifact, places: dict[str, Any] | None = None) -> Recipe:
@@ -65,9 +70,10 @@ def find(corpus: Artifact, asked: Forget, engine: Engine = LOCAL, *, recipe: Rec
     check_raw(corpus, placed, shards)
     (first, *_) = jobs_of(placed.model_copy(update={"forget": asked}), shards, corpus.path, limit_of(corpus))
     known = {one.id for one in found}
-    was = {one.id: one.was for shard in shard_names(corpus) for one in _all_of(corpus, shard)}
-    for job, hits in map_shards(_search, first, engine):
-        found += [Found(i, job.shard.name, reason, was.get(i, "kept")) for i, reason in hits if i not in known]
+    for job, every in map_shards(_search, first, engine):
+        hits = {identity: reason for identity, reason in every if identity not in known}
+        was = _fates(corpus, job.shard.name, hits)
+        found += [Found(identity, job.shard.name, reason, was[identity]) for identity, reason in hits.items()]
     order = {name: place for place, name in enumerate(shard_names(corpus))}
     return sorted(found, key=lambda one: order[one.shard])
 
@@ -134,15 +140,31 @@ def _listed(corpus: Artifact, shard: str, asked: Forget) -> list[Found]:
         for batch in pq.ParquetFile(file).iter_batches(columns=columns):
             reasons = lists.reasons(batch)
             for row in pc.indices_nonzero(pc.is_valid(reasons)).to_pylist():
-                was = batch.column("step")[row].as_py() if folder == "dropped" else "kept"
+                was = batch.column("step")[row].as_py() if folder == "dropped" else _KEPT
                 found.append(Found(batch.column("id")[row].as_py(), shard, reasons[row].as_py(), was))
     return found
 
 
-def _all_of(corpus: Artifact, shard: str) -> list[Found]:
-    """The documents of a shard that a step had dropped."""
-    file = corpus.path / "dropped" / f"{shard}.parquet"
-    if not file.exists():
-        return []
-    rows = pq.read_table(file, columns=["id", "step"]).to_pylist()
-    return [Found(row["id"], shard, "", row["step"]) for row in rows]
+def _fates(corpus: Artifact, shard: str, hits: Mapping[str, str]) -> dict[str, str]:
+    """What became of documents of a shard that were found in its raw files.
+
+    Raises:
+        ArtifactError: the corpus does not tell of one of them.
+    """
+    if not hits:
+        return {}
+    wanted = pa.array(list(hits), pa.string())
+    fates: dict[str, str] = {}
+    for folder, file in (("quarantined", corpus.path / "quarantined" / f"{shard}.parquet"), *_files(corpus, shard)):
+        if not file.exists():
+            continue
+        rows = pq.read_table(file, columns=["id", "step"] if folder == "dropped" else ["id"])
+        for row in rows.filter(pc.is_in(rows.column("id"), value_set=wanted)).to_pylist():
+            if fates.get(row["id"]) != _KEPT:  # of two documents with one id, the one whose text is there
+                fates[row["id"]] = row.get("step", _KEPT if folder == "documents" else folder)
+    if lost := sorted(hits.keys() - fates.keys()):
+        raise ArtifactError(
+            f"{corpus.path}: {lost[0]} is in the raw files, but no file of shard {shard} tells what became of it",
+            hint="files of the corpus are missing or changed (`jpfm verify`): restore them, or build it again",
+        )
+    return fates

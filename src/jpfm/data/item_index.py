@@ -98,12 +98,29 @@ class ItemIndex(NamedTuple):
                 yield Hit(row, int(self.group_of[text]), self.items[text], share, start, end)
 
 
-@functools.cache
 def item_index(benchmarks: tuple[Benchmark, ...], *, shortest: int | None, common_share: float) -> ItemIndex:
-    """Read the benchmarks and index their texts.
+    """Read the benchmarks and index their texts, once a process while the files stay as they are.
 
     Args:
         benchmarks: with n-gram, share and action set.
+    Raises:
+        DataError: a file cannot be read, or no text of any benchmark can be looked for.
+        UsageError: a benchmark has no file.
+    """
+    stats = [(str(file), file.stat()) for benchmark in benchmarks for file in benchmark.files()]
+    versions = tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+    return _read(benchmarks, versions, shortest, common_share)
+
+
+@functools.lru_cache(maxsize=2)
+def _read(
+    benchmarks: tuple[Benchmark, ...], versions: tuple[tuple[str, int, int], ...], shortest: int | None,
+    common_share: float,
+) -> ItemIndex:  # fmt: skip
+    """The index of files in one version.
+
+    Args:
+        versions: path, time of change and size of each file; another one is read again.
     Raises:
         DataError: a file cannot be read, or no text of any benchmark can be looked for.
     """

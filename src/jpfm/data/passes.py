@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,15 @@ COLLECTING = "collecting"
 """A file in `work/`: all passes are done, and their files are on the way to their places."""
 _COLLECTED = "collected.json"  # in `state/`: the digests of all files that came to their places
 _DIGESTS = "digests.json"  # in the folder of a decision: those of its other files
+
+
+def held(engine: Engine) -> AbstractContextManager[Any]:
+    """One Ray cluster for all passes and decisions inside; else each would start its own (some seconds)."""
+    if engine.kind == "local":
+        return nullcontext()
+    from jpfm.core.ray_cluster import connected
+
+    return connected(engine)
 
 
 def run_pass(jobs: Sequence[Job], engine: Engine, label: str) -> None:

@@ -20,14 +20,15 @@ from jpfm.core.errors import ArtifactError, DataError
 from jpfm.core.log import log
 from jpfm.core.shards import LOCAL, Engine
 from jpfm.data import passes
-from jpfm.data.build import VERSION, finish_corpus, jobs_of, plan, write_recipe
+from jpfm.data.build import VERSION, check_settings, finish_corpus, jobs_of, plan, write_recipe
 from jpfm.data.forget import Forget
-from jpfm.data.forgotten import check_raw, find, limit_of, recipe_of, shard_names
+from jpfm.data.forgotten import Found, check_raw, find, limit_of, recipe_of, shard_names
 from jpfm.data.recipe import Recipe
 from jpfm.data.shard import Job, Shard, digest
 from jpfm.data.sources.corpus import CorpusSource
 from jpfm.data.steps.base import Before, CorpusStep, Sketched
 
+_SETTINGS = "put the files that this step reads back as they were, or name their place: steps.N...=FILE"
 _PARTS = ("documents", "dropped", "dropped/originals", "edits", "quarantined", "contamination")
 
 
@@ -92,17 +93,22 @@ class _Rebuild:
 
 
 def rebuild(
-    corpus: Artifact, out: Path, asked: Forget, engine: Engine = LOCAL, *, recipe: Recipe | None = None
-) -> Artifact:
+    corpus: Artifact, out: Path, asked: Forget, engine: Engine = LOCAL, *,
+    recipe: Recipe | None = None, found: Sequence[Found] | None = None,
+) -> Artifact:  # fmt: skip
     """Make the corpus without the documents.
 
     Args:
         recipe: the corpus's, where its places have changed.
+        found: all that `find` gives for the request, also what was forgotten before (another list may name it now);
+            None looks again, which for a regular expression is a reading of all raw files.
     Raises:
-        DataError: no document meets the request, or raw files are not those that the corpus was made of.
+        DataError: no document meets the request, or raw files or files of a step are not those that the corpus was
+            made with.
     """
     placed = recipe if recipe is not None else recipe_of(corpus)
-    found = find(corpus, asked, engine, recipe=placed)
+    check_settings(placed, corpus.manifest.config, _SETTINGS)
+    found = find(corpus, asked, engine, recipe=placed) if found is None else found
     if not found:
         raise DataError(f"{corpus.path}: no document meets the request", hint="look ids and addresses up in documents/")
     new = placed.model_copy(update={"forget": merged(placed.forget, asked)})
@@ -123,7 +129,9 @@ def rebuild(
     ordered = [by_id[identity] for identity in corpus.manifest.parents]
 
     def work(draft: Draft) -> Finished:
-        return _work(draft, corpus, new, shards, {one.shard for one in found}, engine)
+        made = _work(draft, corpus, new, shards, {one.shard for one in found}, engine)
+        check_settings(new, corpus.manifest.config, _SETTINGS)
+        return made
 
     return artifacts.produce(out, kind="corpus", version=VERSION, config=identity, parents=ordered, work=work)
 

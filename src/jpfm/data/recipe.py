@@ -1,8 +1,9 @@
 """A recipe: which sources, on what terms, and the steps they pass."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import pydantic
 
@@ -16,6 +17,7 @@ from jpfm.data.steps import AnyStep
 from jpfm.data.steps.base import CorpusStep, Step
 
 PACKAGE = "package:"
+_Placed = TypeVar("_Placed", bound=Settings)
 
 
 def provider(column: str) -> str:
@@ -122,3 +124,28 @@ def check_root(recipe: Recipe) -> Path:
             hint="set root=FOLDER on the command line (it is relative to the current folder)",
         )
     return root
+
+
+def absolute_places(settings: _Placed) -> _Placed:
+    """The same settings with every place as an absolute path, so that they hold in any folder.
+
+    >>> class One(Settings):
+    ...     path: str = place()
+    ...     against: tuple[str, ...] = place()
+    >>> one = absolute_places(One(path="/data/../bench/*.json", against=("/a/./b",)))
+    >>> one.path, one.against
+    ('/bench/*.json', ('/a/b',))
+    """
+    changed: dict[str, Any] = {}
+    for name, field in type(settings).model_fields.items():
+        value, extra = getattr(settings, name), field.json_schema_extra
+        is_place = isinstance(extra, dict) and bool(extra.get("jpfm_place"))
+        many = tuple(_absolute(one, is_place) for one in (value if isinstance(value, tuple) else (value,)))
+        changed[name] = many if isinstance(value, tuple) else many[0]
+    return settings.model_copy(update=changed)
+
+
+def _absolute(value: Any, is_place: bool) -> Any:
+    if isinstance(value, Settings):
+        return absolute_places(value)
+    return os.path.abspath(value) if is_place and isinstance(value, str) and value else value

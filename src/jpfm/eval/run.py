@@ -18,7 +18,6 @@ from jpfm.core.config import Settings, place
 from jpfm.core.errors import UsageError
 from jpfm.core.log import Events, log
 from jpfm.eval import stats
-from jpfm.eval.backend import CheckpointModel
 from jpfm.eval.task import Context, Row, Scored, Task, digest
 from jpfm.eval.tasks import AnyTask
 
@@ -83,6 +82,8 @@ def _corpus(config: EvalConfig, checkpoint: Artifact) -> Artifact:
 
 
 def _work(config: EvalConfig, draft: Draft, checkpoint: Artifact, context: Context) -> Finished:
+    from jpfm.eval.backend import CheckpointModel  # torch: `jpfm data items` and a dry run need only the settings
+
     events = Events(draft.logs / "events.jsonl")
     for folder in ("items", "parts"):
         (draft.path / folder).mkdir(exist_ok=True)

@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from jpfm.core.artifact import Artifact, write_text
+from jpfm.data import contamination
 from jpfm.data.steps.frequent_lines import BOILERPLATE
 from jpfm.report.background import corpus_view
 from jpfm.report.render import environment
@@ -84,6 +85,7 @@ def write_page(corpus: Artifact, out: Path, *, samples: int = 8, originals: bool
         "masks_moved": not _places_hold(steps),
         "dropped": list(_dropped(corpus, samples)),
         "quarantined": list(_quarantined(corpus, samples)),
+        "contamination": contamination.touched(corpus) if contamination.STEP in steps else [],
         "changes": list(_changes(corpus, samples)) if originals else [],
         "originals_shown": originals,
         "originals_kept": bool(_files(corpus, "dropped/originals")),

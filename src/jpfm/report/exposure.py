@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from jpfm.core.artifact import Artifact, canonical_json
-from jpfm.tokens.order import TokenOrder
-from jpfm.tokens.shards import TokenStore
+from jpfm.tokens.order import order_of
+from jpfm.tokens.store import TokenStore
 
 RANGES = {"tokens": pl.String, "document": pl.String, "first": pl.Int64, "last": pl.Int64}
 STEPS = {
@@ -96,44 +96,59 @@ def expose(artifacts: Sequence[Artifact], ids: Sequence[str]) -> Exposure:
             groups.setdefault(canonical_json([config, one.manifest.parents]), []).append(one)
     runs, steps = [], [pl.DataFrame(schema=STEPS)]
     for number, group in enumerate(groups.values(), start=1):
-        (store,) = {parent for parent in group[0].manifest.parents if parent in tokens}
-        run, seen = _run(number, group, tokens[store], ranges.filter(pl.col("tokens") == store))
+        read = [tokens[parent] for parent in group[0].manifest.parents if parent in tokens]
+        run, seen = _run(number, group, read, ids)
         runs.append(run)
         steps.append(seen)
     return Exposure(ranges, pl.concat(steps), tuple(runs))
 
 
 def _ranges(tokens: Artifact, ids: Sequence[str]) -> pl.DataFrame:
-    """Where the documents lie in the token stream."""
-    rows = pl.scan_parquet(tokens.path / "docs.parquet").filter(pl.col("id").is_in(list(ids)))
-    stop = (pl.col("start") + pl.col("length")).alias("last")
-    return rows.select(
-        pl.lit(tokens.id).alias("tokens"), pl.col("id").alias("document"), pl.col("start").alias("first"), stop
-    ).collect()
+    """Where the documents lie in the token stream of one artifact."""
+    return _in_store(TokenStore.open(tokens), ids).select(list(RANGES))
 
 
-def _run(number: int, group: Sequence[Artifact], tokens: Artifact, ranges: pl.DataFrame) -> tuple[Run, pl.DataFrame]:
+def _in_store(store: TokenStore, ids: Sequence[str]) -> pl.DataFrame:
+    """Where the documents lie in a store: RANGES, and `own`, the first token counted within their artifact."""
+    own = dict.fromkeys((artifact.id for artifact in store.artifacts), 0)
+    parts = [pl.DataFrame(schema=RANGES | {"own": pl.Int64})]
+    for place, file in enumerate(store.files):
+        rows = store.table(place).filter(pl.col("id").is_in(list(ids)))
+        shift = own[file.artifact] - int(store.first[place])
+        own[file.artifact] += file.tokens
+        parts.append(
+            rows.select(
+                pl.lit(file.artifact).alias("tokens"), pl.col("id").alias("document"), "first", "last",
+                (pl.col("first") + shift).alias("own"),
+            )
+        )  # fmt: skip
+    return pl.concat(parts)
+
+
+def _run(
+    number: int, group: Sequence[Artifact], tokens: Sequence[Artifact], ids: Sequence[str]
+) -> tuple[Run, pl.DataFrame]:
     config: dict[str, Any] = group[0].manifest.config
     saved = sorted(
-        (Saved(one.id, int(one.manifest.config.get("step", config["steps"]))) for one in group),
+        (Saved(one.id, int(one.manifest.config.get("step") or config.get("steps") or 0)) for one in group),
         key=lambda one: (one.step, one.id),
     )
-    order = TokenOrder(
-        TokenStore.open(tokens), config["seq_len"], config["batch_tokens"] // config["seq_len"], config["seed"]
-    )
+    store = TokenStore.open(*tokens)
+    ranges, order = _in_store(store, ids), order_of(config, store)
     found = order.sightings(ranges["first"].to_numpy(), ranges["last"].to_numpy(), saved[-1].step)
+    shift = (ranges["own"] - ranges["first"]).gather(found.column("range").to_numpy())
     seen = pl.DataFrame(pl.from_arrow(found)).select(
         pl.lit(number, pl.Int64).alias("run"),
         pl.col("step") + 1,
         "slot",
         ranges["document"].gather(found.column("range").to_numpy()).alias("document"),
-        "first",
-        "last",
+        pl.col("first") + shift,
+        pl.col("last") + shift,
     )
     run = Run(
         number=number,
         name=str(config.get("name", "")),
-        tokens=tokens.id,
+        tokens=", ".join(one.id for one in tokens),
         seq_len=config["seq_len"],
         batch_tokens=config["batch_tokens"],
         seed=config["seed"],

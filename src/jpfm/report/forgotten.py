@@ -5,14 +5,16 @@
 
 It lies in the new corpus, `forgotten/0001` and so on, and goes along when that corpus forgets again. An artifact of its
 own with both corpora as parents: the corpus keeps its id, that of a build without the documents. Inside: `record.json`
-(canonical), `tables/*.parquet` for long lists, one offline page, and a seal over all of them. No text of a document is
-in it, only its SHA-256. It carries the clock: a record is an event, and two events of the same content are two.
+(canonical) with the request, counts and the hash of each table; `tables/*.parquet` with every list that grows with the
+number of documents or shards; one offline page; and a seal over all of them. No text of a document is in it, only its
+SHA-256. It carries the clock: a record is an event, and two events of the same content are two.
+Refused: the documents in record.json too. A host of 100,000 pages made it 22 MB, which no editor opens.
 """
 
 import datetime
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,13 +30,15 @@ from jpfm.core.errors import ArtifactError
 from jpfm.data.forget import Forget
 from jpfm.data.forgotten import Found
 from jpfm.report.affected import RECORD, Reach
-from jpfm.report.corpus_changes import CHANGES, Changes, compare
+from jpfm.report.corpus_changes import CHANGES, compare
 from jpfm.report.exposure import Run
 from jpfm.report.forgotten_page import page
 from jpfm.report.seal import Key, write_seal
 
-VERSION = 1
+VERSION = 2
 RECORD_FILE = "record.json"
+_FOUND = {"id": pl.String, "shard": pl.String, "by": pl.String, "was": pl.String}
+_HASHES = {"id": pl.String, "sha256": pl.String}
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,9 @@ def _work(
     ids = [one.id for one in found]
     changes = compare(before, after, ids)
     _check_gone(after, ids)
+    documents = _documents(before, found)
     tables = {
+        "documents": documents,
         "token_ranges": reach.exposure.ranges,
         "steps": reach.exposure.steps,
         "shards": changes.files,
@@ -106,14 +112,17 @@ def _work(
         pq.write_table(table.to_arrow(), folder / f"{name}.parquet", compression="zstd")
     record = {
         **{key: value for key, value in request.config.items() if key != "report"},
-        "schema_version": 1,
+        "schema_version": 2,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "jpfm": {"version": __version__, "commit": runs.git_commit()},
         "corpus": {"name": after.manifest.config["name"], "before": before.id, "after": after.id},
-        "documents": _documents(before, found),
-        "shards": _shards(changes),
+        "documents": _counts(documents),
+        "shards": {
+            "rebuilt": len(changes.rebuilt),
+            "unchanged": len(changes.shards) - len(changes.rebuilt),
+            "all": len(changes.shards),
+        },
         "other_documents": {change: changes.count(change) for change in CHANGES},
-        "came_back": changes.documents.filter(pl.col("change") == CHANGES[0])["document"].to_list(),
         **describe(reach),
         "tables": {
             name: {"rows": table.height, "sha256": artifacts.sha256(folder / f"{name}.parquet")}
@@ -122,14 +131,14 @@ def _work(
     }
     text = artifacts.canonical_json(record, indent=1) + "\n"
     artifacts.write_text(draft.path / RECORD_FILE, text)
-    artifacts.write_text(draft.path / "index.html", page(record, reach, request.key))
+    artifacts.write_text(draft.path / "index.html", page(record, tables, reach, request.key))
     write_seal(draft.path, request.key)
     return Finished(
         {
             "documents": len(found),
             "kept_before": sum(one.was == "kept" for one in found),
             "shards_rebuilt": len(changes.rebuilt),
-            "came_back": len(record["came_back"]),
+            "came_back": changes.count(CHANGES[0]),
             "checkpoints": sum(one.kind == "checkpoint" and one.what == "trained" for one in reach.touched),
         }
     )
@@ -163,33 +172,26 @@ def _training(run: Run) -> dict[str, Any]:
     }
 
 
-def _documents(before: Artifact, found: Sequence[Found]) -> list[dict[str, Any]]:
-    """Each document with the SHA-256 of the text that the corpus held of it; null of one that was dropped."""
-    hashes: dict[str, str] = {}
-    wanted = [one.id for one in found]
-    for shard in sorted({one.shard for one in found}):
+def _documents(before: Artifact, found: Sequence[Found]) -> pl.DataFrame:
+    """id, source, shard, by, was, sha256: of the text that the corpus held; null of a document that it had not kept."""
+    asked = pl.DataFrame(found, schema=_FOUND, orient="row")
+    hashes = [pl.DataFrame(schema=_HASHES)]
+    for (shard,), own in asked.group_by("shard", maintain_order=True):
         for file in sorted((before.path / "documents").glob(f"{shard}*.parquet")):
-            rows = pl.scan_parquet(file).filter(pl.col("id").is_in(wanted)).select("id", "text").collect()
-            hashes |= {identity: hashlib.sha256(text.encode()).hexdigest() for identity, text in rows.iter_rows()}
-    return [
-        {
-            "id": one.id,
-            "source": one.id.partition("/")[0],
-            "shard": one.shard,
-            "by": one.reason,
-            "was": one.was,
-            "sha256": hashes.get(one.id),
-        }
-        for one in found
-    ]
+            kept = pl.scan_parquet(file).select("id", "text").filter(pl.col("id").is_in(own["id"].implode())).collect()
+            digests = [hashlib.sha256(text.encode()).hexdigest() for text in kept["text"]]
+            hashes.append(pl.DataFrame({"id": kept["id"], "sha256": digests}, schema=_HASHES))
+    source = pl.col("id").str.split_exact("/", 1).struct.field("field_0").alias("source")
+    return asked.join(pl.concat(hashes).unique("id"), on="id", how="left", maintain_order="left").select(
+        "id", source, "shard", "by", "was", "sha256"
+    )
 
 
-def _shards(changes: Changes) -> dict[str, Any]:
-    """Rebuilt shards with the hashes of their files before and after; those of all others are in the table."""
-    rebuilt: dict[str, list[Mapping[str, Any]]] = {shard: [] for shard in changes.rebuilt}
-    for row in changes.files.filter(pl.col("shard").is_in(list(changes.rebuilt))).to_dicts():
-        rebuilt[row.pop("shard")].append(row)
-    return {"rebuilt": rebuilt, "unchanged": len(changes.shards) - len(changes.rebuilt), "all": len(changes.shards)}
+def _counts(documents: pl.DataFrame) -> dict[str, Any]:
+    """How many documents there are, by what met them, what became of them before, and their source."""
+    counted = {name: dict(documents.group_by(name).len().sort(name).iter_rows()) for name in ("by", "was", "source")}
+    files = documents["id"].str.split_exact("#", 1).struct.field("field_0")
+    return {"count": documents.height, **counted, "raw_files": files.n_unique()}
 
 
 def _check_gone(after: Artifact, ids: Sequence[str]) -> None:
@@ -198,8 +200,9 @@ def _check_gone(after: Artifact, ids: Sequence[str]) -> None:
     Raises:
         ArtifactError: one is still there.
     """
+    gone = pl.Series(ids, dtype=pl.String).implode()
     for file in sorted((after.path / "documents").glob("*.parquet")):
-        there = pl.scan_parquet(file).filter(pl.col("id").is_in(list(ids))).select("id").collect()
+        there = pl.scan_parquet(file).filter(pl.col("id").is_in(gone)).select("id").collect()
         if there.height:
             raise ArtifactError(
                 f"{Path('documents') / file.name} still holds {there['id'][0]}",

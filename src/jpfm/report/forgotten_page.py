@@ -3,13 +3,14 @@
 Everything on it is in `record.json` and the tables; nothing of a document's text is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
 import polars as pl
 
 from jpfm.report.affected import Reach
+from jpfm.report.corpus_changes import CHANGES
 from jpfm.report.render import environment
 from jpfm.report.scores import Words
 from jpfm.report.seal import CHECK, VERIFY, Key
@@ -86,16 +87,25 @@ def steps_of(reach: Reach, run: int) -> list[str]:
     return list(spans(seen.to_list()))
 
 
-def page(record: Mapping[str, Any], reach: Reach, key: Key | None) -> str:
-    """The record as HTML."""
-    documents: Sequence[Mapping[str, Any]] = record["documents"]
+def page(record: Mapping[str, Any], tables: Mapping[str, pl.DataFrame], reach: Reach, key: Key | None) -> str:
+    """The record as HTML.
+
+    Args:
+        tables: of the record, by name; of each the first rows are shown.
+    """
+    back = tables["other_documents"].filter(pl.col("change") == CHANGES[0])["document"]
+    changed = tables["shards"].filter(pl.col("before").ne_missing(pl.col("after")))
     return (
         environment()
         .get_template("forgotten.html")
         .render(
             record=record,
             notices=list(_notices(record, key)),
-            kept=sum(one["was"] == "kept" for one in documents),
+            kept=record["documents"]["was"].get("kept", 0),
+            documents=tables["documents"].head(TOP).to_dicts(),
+            came_back=back.head(TOP).to_list(),
+            files=changed.head(TOP).to_dicts(),
+            num_files=changed.height,
             runs=[(run, steps_of(reach, run["number"])) for run in record["training"]],
             ranges=reach.exposure.ranges.head(TOP).to_dicts(),
             num_ranges=reach.exposure.ranges.height,
@@ -114,14 +124,14 @@ def page(record: Mapping[str, Any], reach: Reach, key: Key | None) -> str:
 
 def _notices(record: Mapping[str, Any], key: Key | None) -> Iterator[Words]:
     """What a person still has to see to."""
-    files = len({one["id"].partition("#")[0] for one in record["documents"]})
+    files = record["documents"]["raw_files"]
     yield Words(
         ja=f"元のコーパス {record['corpus']['before']} と、元の入力ファイル（{files:,}個）には、文書が残っています。"
         "この処理は、それらを変更も削除もしません。",
         en=f"The old corpus {record['corpus']['before']} and the raw files ({files:,}) still hold the documents. "
         "Nothing in them was changed or deleted.",
     )
-    if count := len(record["came_back"]):
+    if count := record["other_documents"][CHANGES[0]]:
         yield Words(
             ja=f"重複として除外されていた文書が{count:,}件、採用に戻りました。取り除いた文書と同じか、よく似た本文です。"
             "これらも取り除くべきか、確認してください。",

@@ -12,7 +12,7 @@ A column that a corpus does not have is null, which is not the same as an empty 
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import polars as pl
 import pyarrow as pa
@@ -23,6 +23,7 @@ from jpfm.core.artifact import Artifact
 from jpfm.core.errors import ArtifactError
 from jpfm.core.log import progress
 from jpfm.data.forget import host_of
+from jpfm.tokens.store import files_of
 
 NO_HOST = "-"
 """Host of a document without an address."""
@@ -150,7 +151,7 @@ def _ledger_rows(batch: pa.RecordBatch, corpus: Artifact, lengths: "_Lengths | N
         "chars": pc.utf8_length(batch.column("text")),
     }
     if lengths is not None:
-        columns["tokens"] = lengths.take(batch.column("id"), columns.get("split"))
+        columns["tokens"] = lengths.take(batch.column("id"), batch.column("source"), columns.get("split"))
     if "contaminated_by" in columns:
         columns["contaminated"] = columns["contaminated_by"]
     arrays = [columns.get(field.name, pa.nulls(count, field.type)).cast(field.type) for field in LEDGER]
@@ -182,37 +183,65 @@ def year_of(dates: pl.Expr) -> pl.Expr:
     return (day + "-01-01").str.head(10).str.to_date("%Y-%m-%d", strict=False).dt.year()
 
 
+class _SourceLengths:
+    """Documents of one source's files, in the corpus' order; the parts of a document that was cut count as one."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = list(files)
+        self._rest = pl.DataFrame(schema={"id": pl.String, "length": pl.Int64})
+
+    def _read(self) -> None:
+        rows = pl.read_parquet(self._files.pop(0))
+        order = "place" if "place" in rows.columns else "ordinal"
+        rows = rows.group_by("id").agg(pl.col("length").sum(), pl.col(order).min()).sort(order)
+        self._rest = pl.concat([self._rest, rows.select("id", "length")])
+
+    def take(self, count: int) -> pl.DataFrame:
+        """The next `count` documents, or fewer at the end."""
+        while self._rest.height < count and self._files:
+            self._read()
+        here, self._rest = self._rest.head(count), self._rest.slice(count)
+        return here
+
+    def left(self) -> bool:
+        """Whether documents are left."""
+        return len(self.take(1)) > 0
+
+
 class _Lengths:
-    """Tokens of each document, read beside the corpus: a tokens artifact has its train documents in the same order."""
+    """Tokens of each document, read beside the corpus: each source's tokens are in the corpus' order."""
 
     def __init__(self, tokens: Artifact, corpus: Artifact) -> None:
         self._tokens, self._corpus = tokens, corpus
-        self._batches = pq.ParquetFile(tokens.path / "docs.parquet").iter_batches(columns=["id", "length"])
-        self._rest = pa.table({"id": pa.array([], pa.string()), "length": pa.array([], pa.int64())})
+        files: dict[str, list[Path]] = {}
+        for file in files_of(tokens):
+            files.setdefault(file.source, []).append(file.docs)
+        self._sources = {source: _SourceLengths(paths) for source, paths in files.items()}
 
-    def take(self, ids: pa.Array, split: pa.Array | None) -> pa.Array:
+    def take(self, ids: pa.Array, sources: pa.Array, split: pa.Array | None) -> pa.Array:
         """Tokens of the next documents of the corpus; null for those held out."""
         packed = pa.array([True] * len(ids)) if split is None else pc.equal(split, "train")
-        wanted = ids.filter(packed)
-        while self._rest.num_rows < len(wanted) and (batch := next(self._batches, None)) is not None:
-            self._rest = pa.concat_tables([self._rest, pa.Table.from_batches([batch])])
-        here, self._rest = self._rest.slice(0, len(wanted)), self._rest.slice(len(wanted))
-        theirs = here.column("id").combine_chunks()
-        if not theirs.equals(wanted):
-            pairs = itertools.zip_longest(wanted.to_pylist(), theirs.to_pylist())
-            self._refuse(
-                "document {} of the corpus, {} of the tokens".format(*next((a, b) for a, b in pairs if a != b))
-            )
         lengths = pa.nulls(len(ids), pa.int64())
-        return pc.replace_with_mask(lengths, packed, here.column("length").combine_chunks())
+        for source in pc.unique(sources.filter(packed)).to_pylist():
+            here = pc.and_(packed, pc.equal(sources, source))
+            wanted = ids.filter(here)
+            if source not in self._sources:
+                self._refuse(f"the tokens have no source '{source}'")
+            found = self._sources[source].take(len(wanted))
+            if not found["id"].to_arrow().cast(pa.string()).equals(wanted):
+                pairs = itertools.zip_longest(wanted.to_pylist(), found["id"].to_list())
+                self._refuse(
+                    "document {} of the corpus, {} of the tokens".format(*next((a, b) for a, b in pairs if a != b))
+                )
+            lengths = pc.replace_with_mask(lengths, here, found["length"].to_arrow())
+        return lengths
 
     def end(self) -> None:
         """All tokens were of documents of the corpus."""
-        left = self._rest.num_rows or next((batch.num_rows for batch in self._batches if batch.num_rows), 0)
-        if left:
+        if any(source.left() for source in self._sources.values()):
             self._refuse("the tokens go on after the last document of the corpus")
 
-    def _refuse(self, where: str) -> None:
+    def _refuse(self, where: str) -> NoReturn:
         raise ArtifactError(
             f"{self._tokens.path} and {self._corpus.path} do not hold the same documents: {where}",
             hint=f"one of them was changed; `jpfm verify` both, or pack {self._corpus.id} again",

@@ -6,6 +6,7 @@ import pydantic
 
 from jpfm.core.config import Settings, place
 from jpfm.model.spec import ModelSpec
+from jpfm.tokens.mixture import Mixture
 
 Positive = Annotated[int, pydantic.Field(ge=1)]
 PositiveFloat = Annotated[float, pydantic.Field(gt=0)]
@@ -27,8 +28,8 @@ class TrainConfig(Settings):
     stage: Literal["train"]
     name: str = "model"
     """How the model is called in reports."""
-    tokens: str | None = place()
-    """Folder of a tokens artifact."""
+    tokens: str | tuple[str, ...] | None = place()
+    """Folder of a tokens artifact, or several that were packed with one tokenizer."""
     tokenizer: str | None = place()
     """Folder of the tokenizer the tokens were packed with; null finds it by lineage."""
     model: ModelSpec
@@ -36,6 +37,10 @@ class TrainConfig(Settings):
     """Tokens a row."""
     batch_tokens: Positive = 4096
     """Tokens of one optimizer step over all processes; a multiple of seq_len."""
+    mixture: Mixture = Mixture()
+    """Weights of the sources, stages of a curriculum, and how often a source may be seen. Default: by size."""
+    packing: Literal["concat", "best_fit"] = "concat"
+    """concat cuts the stream of documents into rows; best_fit keeps documents whole where they fit into a row."""
     micro_batch_rows: Positive = 8
     """Rows of one forward pass of one process; more is faster and takes more memory, the result is the same."""
     steps: Positive
@@ -65,6 +70,11 @@ class TrainConfig(Settings):
                 f"+ schedule.decay_steps {self.schedule.decay_steps}"
             )
         return self
+
+    @property
+    def tokens_folders(self) -> tuple[str, ...]:
+        """The folders of tokens; none where the setting is absent."""
+        return (self.tokens,) if isinstance(self.tokens, str) else (self.tokens or ())
 
     @property
     def rows_per_step(self) -> int:

@@ -28,11 +28,12 @@ from jpfm.core.errors import ArtifactError, ModelError, Preempted, UsageError
 from jpfm.core.log import log, progress
 from jpfm.model import spec as models
 from jpfm.tokens import tokenizer as tokenizers
+from jpfm.tokens.loader import Loader
 from jpfm.tokens.order import TokenOrder, positions
-from jpfm.tokens.shards import TokenStore
+from jpfm.tokens.store import TokenStore
 from jpfm.train import state
 from jpfm.train.config import TrainConfig
-from jpfm.train.loss import LossModel
+from jpfm.train.loss import IGNORE, LossModel
 from jpfm.train.meter import Meter
 from jpfm.train.plot import loss_curve
 from jpfm.train.schedule import lr_at
@@ -93,10 +94,10 @@ def train(config: TrainConfig, out: Path, *, on_checkpoint: Callable[[Artifact],
         Preempted: a signal asked to stop; everything is saved.
         ModelError: the loss is not finite.
     """
-    if config.tokens is None:
+    if not config.tokens_folders:
         raise UsageError("tokens: this field is required", hint="set tokens=FOLDER of a tokens artifact")
-    tokens = artifacts.open_artifact(Path(config.tokens), "tokens")
-    tokenizer = find_tokenizer(config, tokens)
+    tokens = [artifacts.open_artifact(Path(folder), "tokens") for folder in config.tokens_folders]
+    tokenizer = find_tokenizer(config, tokens[0])
     out = out.absolute()
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
@@ -114,11 +115,11 @@ def train(config: TrainConfig, out: Path, *, on_checkpoint: Callable[[Artifact],
 
 
 def _train(
-    config: TrainConfig, out: Path, tokens: Artifact, tokenizer: Artifact, accelerator: Accelerator,
+    config: TrainConfig, out: Path, tokens: list[Artifact], tokenizer: Artifact, accelerator: Accelerator,
     on_checkpoint: Callable[[Artifact], None] | None,
 ) -> Artifact:  # fmt: skip
     identity = config.identity()
-    parents = [tokens, tokenizer]
+    parents = [*tokens, tokenizer]
     done = [(out / artifacts.MANIFEST).exists()]
     if accelerator.num_processes > 1:
         torch.distributed.broadcast_object_list(done, src=0)
@@ -140,13 +141,16 @@ class _Trainer:
     """One process's part of a run."""
 
     def __init__(
-        self, config: TrainConfig, folder: Path, tokens: Artifact, tokenizer: Artifact, accelerator: Accelerator,
+        self, config: TrainConfig, folder: Path, tokens: list[Artifact], tokenizer: Artifact, accelerator: Accelerator,
         on_checkpoint: Callable[[Artifact], None] | None,
     ) -> None:  # fmt: skip
         self.config, self.folder, self.accelerator, self.on_checkpoint = config, folder, accelerator, on_checkpoint
-        self.parents = [tokens, tokenizer]
-        self.store = TokenStore.open(tokens)
-        self.order = TokenOrder(self.store, config.seq_len, config.rows_per_step, config.seed)
+        self.parents = [*tokens, tokenizer]
+        self.store = TokenStore.open(*tokens)
+        self.order = TokenOrder(
+            self.store, config.seq_len, config.rows_per_step, config.seed, config.mixture, config.packing
+        )
+        self.order.check(config.steps)
         self.tokenizer = tokenizers.load(tokenizer.path)
         world = accelerator.num_processes
         if config.rows_per_step % world:
@@ -186,12 +190,13 @@ class _Trainer:
         with (
             StopRequest() as stop,
             progress("training", total=config.steps, unit="steps", done=start) as bar,
+            Loader(self.order, start, config.steps, accelerator.process_index, accelerator.num_processes) as loader,
         ):
-            for step in range(start, config.steps):
+            for step, rows in loader:
                 rate = lr_at(step, config.learning_rate, config.steps, config.schedule)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                loss, norm, stopping = self._step(wrapped, optimizer, step, stop)
+                loss, norm, stopping = self._step(wrapped, optimizer, step, rows, stop)
                 if meter is not None and draft is not None:
                     row = {"step": step + 1, "loss": loss, "lr": rate, "grad_norm": norm,
                            "tokens": (step + 1) * config.batch_tokens}  # fmt: skip
@@ -215,14 +220,17 @@ class _Trainer:
         return Finished(self._stats(model, loss))
 
     def _step(
-        self, wrapped: Any, optimizer: torch.optim.Optimizer, step: int, stop: StopRequest
+        self, wrapped: Any, optimizer: torch.optim.Optimizer, step: int, rows: Any, stop: StopRequest
     ) -> tuple[float, float, bool]:
         """One optimizer step; returns (mean loss over all target tokens, gradient norm, whether to stop)."""
         accelerator, config = self.accelerator, self.config
-        rows = self.order.batch(step, accelerator.process_index, accelerator.num_processes)
-        inputs, targets = rows[:, :-1], rows[:, 1:]
-        place = positions(inputs, self.store.eos) if config.document_mask else None
+        inputs, targets = rows[:, :-1], rows[:, 1:].astype(np.int64)
         count = targets.size * accelerator.num_processes  # every row is full: the global count needs no exchange
+        if config.packing == "best_fit":  # and where it is not, the order knows the rows of all processes
+            real = self.order.targets(step, accelerator.process_index, accelerator.num_processes)
+            targets[np.arange(targets.shape[1]) >= real[:, None]] = IGNORE
+            count = int(self.order.targets(step).sum())
+        place = positions(inputs, self.store.eos) if config.document_mask else None
         optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=accelerator.device)
         starts = range(0, len(rows), self.micro_rows)
@@ -271,6 +279,7 @@ class _Trainer:
             "steps": self.config.steps,
             "tokens": tokens,
             "epochs": round(tokens / max(1, self.order.num_rows * self.config.seq_len), 4),
+            "epochs_by_source": {name: round(seen, 4) for name, seen in self.order.epochs(self.config.steps).items()},
             "training_flops": cost.flops_per_token * tokens,
             "final_loss": loss,
         }

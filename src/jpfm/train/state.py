@@ -18,7 +18,7 @@ from jpfm.core import artifact as artifacts
 from jpfm.core.artifact import Artifact, Draft, Finished
 from jpfm.core.errors import ArtifactError
 
-VERSION = 1
+VERSION = 2
 _OPTIMIZER = "optimizer.safetensors"
 _TRAINER = "trainer_state.json"
 _STEP_NAME = re.compile(r"step-(\d{8})")

@@ -13,6 +13,7 @@ import pydantic
 
 from jpfm.data.steps.base import Signal
 
+_Weight = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 _FINEWEB2 = ((1, 1.0), (2, 2.0), (3, 3.0), (5, 5.0), (100, 8.0), (1000, 1.0))
 
 
@@ -26,7 +27,7 @@ class RehydrationWeight(Signal):
     adds = ("rehydration_weight",)
 
     step: Literal["rehydration_weight"]
-    weights: Annotated[tuple[tuple[int, float], ...], pydantic.Field(min_length=1)] = _FINEWEB2
+    weights: Annotated[tuple[tuple[int, _Weight], ...], pydantic.Field(min_length=1)] = _FINEWEB2
     """(smallest cluster, weight), ascending; the first cluster is 1."""
 
     @pydantic.model_validator(mode="after")

@@ -16,6 +16,7 @@ import pydantic
 from jpfm.core import artifact as artifacts
 from jpfm.core.config import place
 from jpfm.core.errors import DataError, UsageError
+from jpfm.data.benchmarks import records
 from jpfm.data.recipe import PACKAGE
 from jpfm.eval.task import Context, LanguageModel, Row, Scored, Task, accuracy, digest
 
@@ -54,14 +55,11 @@ def load_items(path: str, sha256: str | None = None) -> list[dict[str, Any]]:
     return items
 
 
-def _rows(file: Path) -> Iterator[Any]:
-    import datasets
-
-    datasets.disable_progress_bars()
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
     try:
-        yield from datasets.load_dataset("json", data_files=str(file), split="train", streaming=True)
-    except (ValueError, datasets.exceptions.DatasetGenerationError) as error:
-        raise DataError(f"{file} is not JSON Lines: {error}", hint="fetch it again") from error
+        yield from records(file)
+    except DataError as error:
+        raise DataError(f"{file} is not JSON Lines: {error.message}", hint=error.hint) from error
 
 
 def choices_of(item: dict[str, Any]) -> list[str]:

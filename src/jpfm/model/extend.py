@@ -1,0 +1,271 @@
+"""Extend a model's vocabulary with Japanese pieces: one checkpoint with model and tokenizer, checked before it is used.
+
+    made = extend(ExtendConfig(stage="extend", base="models/llama-3"), corpus, Path("out/extended"))
+    made.manifest.stats["bits_per_character"]      # {"base": ..., "mean": ..., "align": ..., "random": ...}
+
+The checkpoint's folder holds the model, its tokenizer, and in `tokenizer/` a tokenizer artifact to pack tokens with.
+Old ids keep their rows bit for bit; new ids follow the tokenizer's last one (`tokens.extension_base` says why, and what
+it means for models whose embedding is padded). The embedding is padded to a multiple of 64 rows.
+
+An untrained new row always costs something: the model reads embeddings that it was not trained on, and has to predict
+in one step what it knew in two. `bits_per_character` says how much, before any training, for each way to make the rows;
+`base_ids` is the extended model on the base's own ids: what the new output rows take from the old ones.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import pydantic
+import torch
+import transformers
+from huggingface_hub import snapshot_download
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from jpfm.core import artifact as artifacts
+from jpfm.core.artifact import MANIFEST, Artifact, Draft, Finished
+from jpfm.core.config import Settings, place
+from jpfm.core.errors import ArtifactError, DataError, ModelError, UsageError
+from jpfm.core.log import log
+from jpfm.model.extend_perplexity import bits_per_character
+from jpfm.model.extend_rows import Init, fill, grow, rows_for
+from jpfm.tokens.extension import Extension, VocabularySettings, extend_tokenizer, training_lines
+from jpfm.tokens.extension_base import BaseTokenizer
+from jpfm.tokens.extension_checks import FUZZED, HeldOut, check_extension, held_out
+from jpfm.tokens.parity import Checker
+
+VERSION = 1
+_READ = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+_INITS: tuple[Init, ...] = ("mean", "align", "random")
+
+
+class ExtendConfig(Settings):
+    """Settings of `jpfm tokenizer extend`."""
+
+    stage: Literal["extend"]
+    name: str = "extended"
+    """How the model is called in reports."""
+    base: str | None = place()
+    """Folder of a transformers model with its tokenizer, a checkpoint artifact, or a hub id in the local cache."""
+    base_name: str | None = None
+    """How reports call the base, e.g. its hub id; null takes nothing from the folder's name."""
+    base_licence: str | None = None
+    """The base's licence, for the record."""
+    corpus: str | None = place()
+    """Folder of a corpus artifact with a held-out split."""
+    vocabulary: VocabularySettings = VocabularySettings()
+    init: Init = "mean"
+    """How the rows of new pieces begin: mean, align or random (`jpfm.model.extend_rows`)."""
+    rescale: bool = False
+    """Give new rows the mean norm of the old ones."""
+    multiple: Annotated[int, pydantic.Field(ge=1, le=4096)] = 64
+    """Rows of the embedding are a multiple of it."""
+    check_chars: Annotated[int, pydantic.Field(ge=1)] = 2_000_000
+    """Held-out text on which ids and text are compared."""
+    fuzzed_strings: Annotated[int, pydantic.Field(ge=0)] = FUZZED
+    perplexity_chars: Annotated[int, pydantic.Field(ge=1)] = 50_000
+    """Held-out text on which bits per character are measured."""
+    perplexity_seq_len: Annotated[int, pydantic.Field(ge=8)] = 512
+    """Tokens of a window; at most what the model takes."""
+    start: Literal["bos", "eos"] | None = None
+    """The token before a text; null takes eos for a jpfm checkpoint, else bos, or eos where there is none."""
+    seed: int = 0
+
+
+class Base(NamedTuple):
+    """The model to extend."""
+
+    folder: Path
+    artifact: Artifact | None
+    files: dict[str, str]
+    """SHA-256 by name, where it is no artifact."""
+
+
+def find_base(base: str) -> Base:
+    """Open a folder, or a hub id out of the local cache; the network is never asked.
+
+    Raises:
+        UsageError: neither is there.
+        ArtifactError: it is an artifact whose files were changed.
+    """
+    folder = Path(base)
+    if not folder.is_dir():
+        try:
+            folder = Path(snapshot_download(base, local_files_only=True))
+        except Exception as error:  # an id that is none and one that is not cached raise many kinds
+            raise UsageError(
+                f"base: {base} is no folder, and no model of that id is in the local cache",
+                hint=f"name a folder, or fetch it first: hf download {base}",
+            ) from error
+    if (folder / MANIFEST).exists():
+        if problems := artifacts.verify(folder):
+            raise ArtifactError(f"base {folder} is damaged: {problems[0]}", hint="copy it again; see `jpfm verify`")
+        return Base(folder, artifacts.open_artifact(folder, "checkpoint"), {})
+    files = sorted({path for pattern in _READ for path in folder.glob(pattern)})
+    return Base(folder, None, {path.name: artifacts.sha256(path) for path in files})
+
+
+def extend(config: ExtendConfig, corpus: Artifact, out: Path) -> Artifact:
+    """Make the extended checkpoint.
+
+    Raises:
+        UsageError: no base, or the corpus keeps no documents apart.
+        DataError: a tokenizer that cannot be extended, one that does not fit the model, or too little text.
+    """
+    if config.base is None:
+        raise UsageError("base: this field is required", hint="set base=FOLDER of a model with its tokenizer")
+    base = find_base(config.base)
+    parents = [corpus, *([base.artifact] if base.artifact else [])]
+    identity = config.identity() | {"base_files": base.files}
+
+    def work(draft: Draft) -> Finished:
+        return _work(config, base, corpus, parents, identity, draft)
+
+    return artifacts.produce(out, kind="checkpoint", version=VERSION, config=identity, parents=parents, work=work)
+
+
+def _work(
+    config: ExtendConfig,
+    base: Base,
+    corpus: Artifact,
+    parents: Sequence[Artifact],
+    identity: dict[str, Any],
+    draft: Draft,
+) -> Finished:
+    text = held_out(corpus, config.check_chars)
+    tokenizer = BaseTokenizer.open(base.folder)
+    model = _open_model(base.folder, tokenizer)
+    start = _start(config, base)
+    draft.status("learning pieces")
+    extension = extend_tokenizer(tokenizer, training_lines(corpus, config.vocabulary), config.vocabulary)
+    draft.status("comparing ids and text")
+    checked = check_extension(extension, text, fuzzed=config.fuzzed_strings, seed=config.seed)
+    made = _tokenizer(extension, checked, text, parents, identity, draft)
+    draft.status("making embeddings and measuring bits per character")
+    rows = -(-extension.size // config.multiple) * config.multiple
+    bits, had = _embed(config, model, extension, corpus, text, start, rows)
+    transformers.utils.logging.disable_progress_bar()
+    model.save_pretrained(draft.path)
+    extension.write(draft.path)
+    return Finished(
+        {
+            "name": config.name,
+            "base": {"name": config.base_name, "licence": config.base_licence, "family": tokenizer.family,
+                     "ids": tokenizer.next_id, "rows": had},
+            "tokenizer": made.id,
+            "vocab_size": extension.size,
+            "rows": int(model.get_input_embeddings().weight.shape[0]),
+            "pieces": len(extension.pieces),
+            "training": dict(extension.training),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "init": config.init,
+            "checks": checked,
+            "bits_per_character": bits,
+        }
+    )  # fmt: skip
+
+
+def _open_model(folder: Path, tokenizer: BaseTokenizer) -> Any:
+    transformers.utils.logging.disable_progress_bar()  # jpfm shows its own
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype="auto", trust_remote_code=False, local_files_only=True, use_safetensors=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise DataError(
+            f"{folder}: no model that can be read: {reason}",
+            hint="name a folder with config.json and *.safetensors, as save_pretrained writes it",
+        ) from error
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    if tokenizer.next_id > rows:
+        raise DataError(
+            f"{folder}: the tokenizer has ids up to {tokenizer.next_id - 1}, the model {rows} rows: they do not fit",
+            hint="the folder mixes two models; name the tokenizer that the model was trained with",
+        )
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _start(config: ExtendConfig, base: Base) -> int:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(base.folder)
+    ids = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id}
+    wanted = [config.start] if config.start else ["eos", "bos"] if base.artifact else ["bos", "eos"]
+    found = next((ids[name] for name in wanted if ids[name] is not None), None)
+    if found is None:
+        raise DataError(
+            f"{base.folder}: the tokenizer names no {' or '.join(wanted)} token to begin a text with",
+            hint="name one in tokenizer_config.json, or set start=bos or start=eos",
+        )
+    return int(found)
+
+
+def _tokenizer(
+    extension: Extension, checked: dict[str, Any], text: HeldOut, parents: Sequence[Artifact],
+    identity: dict[str, Any], draft: Draft,
+) -> Artifact:  # fmt: skip
+    """The tokenizer as an artifact of its own, inside the checkpoint's folder."""
+
+    def work(inner: Draft) -> Finished:
+        extension.write(inner.path)
+        PreTrainedTokenizerFast.from_pretrained(inner.path)  # transformers reads what was written
+        if (inner.path / "sentencepiece.model").exists():
+            Checker(inner.path).check(text.lines.unique(maintain_order=True).to_list(), comes_back=False)
+        rates = checked["chars_per_token"]["all"]
+        return Finished(
+            {"vocab_size": extension.size, "chars_per_token": rates["after"], "pieces": len(extension.pieces)} | checked
+            | {"chars_per_token_by_source": checked["chars_per_token"]["by_source"], "chars_per_token": rates["after"]}
+        )  # fmt: skip
+
+    kept = {
+        name: identity[name] for name in ("stage", "vocabulary", "base_files", "fuzzed_strings", "check_chars", "seed")
+    }
+    return artifacts.produce(
+        draft.path / "tokenizer", kind="tokenizer", version=VERSION, config=kept, parents=parents, work=work
+    )
+
+
+def _embed(
+    config: ExtendConfig, model: Any, extension: Extension, corpus: Artifact, text: HeldOut, start: int, rows: int
+) -> tuple[dict[str, float], int]:
+    """Grow the model, try each way to make rows and leave it with the one that is asked for."""
+    texts = _sample(text, config.perplexity_chars)
+    longest = getattr(model.config, "max_position_embeddings", None) or config.perplexity_seq_len
+    seq_len = min(config.perplexity_seq_len, int(longest))
+
+    def measure(tokenizer: Any) -> float:
+        def encode(lines: Sequence[str]) -> list[list[int]]:
+            return [e.ids for e in tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)]
+
+        value = bits_per_character(model, encode, texts, start=start, seq_len=seq_len)
+        if not value < float("inf"):
+            raise ModelError(f"bits per character are {value}", hint="the base's weights are damaged, or need fp32")
+        return round(value, 4)
+
+    bits = {"base": measure(extension.base.text)}
+    first = extension.base.next_id
+    old = [layer.weight[:first].detach().clone() for layer in _matrices(model)]
+    had = grow(model, rows)
+    extended = extension.tokenizer()
+    for init in [*(one for one in _INITS if one != config.init), config.init]:
+        made = rows_for(init, extension, training_lines(corpus, config.vocabulary))
+        fill(model, extension, init, made, rescale=config.rescale, seed=config.seed, had=had)
+        bits[init] = measure(extended)
+        log.info("%s: %.4f bits per character, the base has %.4f", init, bits[init], bits["base"])
+    bits["base_ids"] = measure(extension.base.text)
+    for was, layer in zip(old, _matrices(model), strict=True):
+        if not torch.equal(was, layer.weight[:first]):
+            raise ModelError("rows of old pieces changed", hint="report this model; do not use the result")
+    return bits, had
+
+
+def _matrices(model: Any) -> list[Any]:
+    layers = [model.get_input_embeddings(), model.get_output_embeddings()]
+    return [layer for layer in layers if layer is not None]
+
+
+def _sample(text: HeldOut, max_chars: int) -> list[str]:
+    """Lines evenly over the held-out text, at most so many characters."""
+    total = int(text.lines.str.len_chars().sum())
+    taken = text.lines.gather_every(max(1, -(-total // max_chars)))
+    within = taken.str.len_chars().cum_sum() <= max_chars
+    return list((taken.filter(within) if within.any() else taken.head(1)).to_list())

@@ -1,0 +1,78 @@
+"""Which documents a step of a run saw: `jpfm tokens trace RUN --step N`.
+
+    seen = trace(Path("out/model"), step=100)            # slot, id, source, licence, first, last
+    seen = trace(Path("out/model.partial"), step=100, rank=3, world=8)
+
+Worked out again from the settings in the checkpoint's manifest and the tokens it names; nothing was written down while
+it trained. Steps count from 1, as in the training log.
+"""
+
+from pathlib import Path
+
+import polars as pl
+
+from jpfm.core import artifact as artifacts
+from jpfm.core import lineage
+from jpfm.core.artifact import Artifact
+from jpfm.core.errors import ArtifactError, UsageError
+from jpfm.tokens.order import TokenOrder, order_of
+from jpfm.tokens.store import TokenStore
+
+
+def run_of(folder: Path) -> Artifact:
+    """A checkpoint of a run: the folder itself, or the newest one inside an unfinished run.
+
+    Raises:
+        ArtifactError: the folder holds none.
+    """
+    if (folder / artifacts.MANIFEST).is_file():
+        return artifacts.open_artifact(folder, "checkpoint")
+    for place in (folder, folder.with_name(folder.name + ".partial")):
+        steps = sorted((place / "steps").glob(f"step-*/{artifacts.MANIFEST}"))
+        if steps:
+            return artifacts.open_artifact(steps[-1].parent, "checkpoint")
+    raise ArtifactError(
+        f"{folder} holds no checkpoint", hint="name the folder of `jpfm train`, or a checkpoint inside its steps/"
+    )
+
+
+def order_of_run(checkpoint: Artifact) -> TokenOrder:
+    """The order a run reads its tokens in.
+
+    Raises:
+        ArtifactError: the tokens are not found.
+    """
+    parents = [
+        parent for parent in lineage.parents(checkpoint) if isinstance(parent, str) or parent.manifest.kind == "tokens"
+    ]
+    missing = [parent for parent in parents if isinstance(parent, str) and parent.startswith("tokens-")]
+    if missing:
+        raise ArtifactError(
+            f"{missing[0]}, which {checkpoint.path} was trained on, is neither beside it nor where it was",
+            hint="copy the tokens folder beside the run",
+        )
+    found = [parent for parent in parents if not isinstance(parent, str)]
+    if not found:
+        raise ArtifactError(f"{checkpoint.path} was not trained on tokens", hint="name a run of `jpfm train`")
+    return order_of(checkpoint.manifest.config, TokenStore.open(*found))
+
+
+def trace(folder: Path, step: int, rank: int | None = None, world: int = 1) -> pl.DataFrame:
+    """Which documents a step saw.
+
+    Args:
+        step: from 1, as in the training log.
+        rank: one process of `world`; None for all.
+    Raises:
+        UsageError: the step is not one of the run, or the rank not one of the world.
+    """
+    checkpoint = run_of(folder)
+    steps = int(checkpoint.manifest.config.get("steps", 0))
+    if not 1 <= step <= steps:
+        raise UsageError(f"--step {step}: the run has steps 1 to {steps}", hint="name one of them")
+    if rank is not None and not 0 <= rank < world:
+        raise UsageError(f"--rank {rank} of {world} processes", hint="name --world W, and a rank from 0 to W - 1")
+    order = order_of_run(checkpoint)
+    if rank is None:
+        rank, world = 0, 1
+    return pl.DataFrame(pl.from_arrow(order.documents(step - 1, rank, world)))
