@@ -57,6 +57,54 @@ def test_two_gloo_processes_give_the_same_losses(
     assert "nothing to do" in again.stderr
 
 
+MIXED = {
+    "packing": "best_fit", "steps": 6, "schedule": {"warmup_steps": 1}, "seq_len": 333, "batch_tokens": 8 * 333,
+    "mixture": {"stages": [{"tokens": 9000, "weights": {"office": 0.75, "law": 0.25}}, {}]},
+}  # fmt: skip
+
+
+def test_padding_of_best_fit_is_no_target(tokens: Artifact, tmp_path: Path) -> None:
+    """The first loss is that of plain transformers over the real targets, and micro-batches do not change it."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from jpfm.model.spec import build
+    from jpfm.tokens.order import TokenOrder, positions
+    from jpfm.tokens.store import TokenStore
+
+    config = tiny_training(tokens, **MIXED)
+    first, second = (
+        losses(train(tiny_training(tokens, micro_batch_rows=micro, **MIXED), tmp_path / str(micro)).path)
+        for micro in (8, 1)
+    )
+    assert second == pytest.approx(first, rel=1e-5)
+    store = TokenStore.open(tokens)
+    order = TokenOrder(store, config.seq_len, config.rows_per_step, 0, config.mixture, "best_fit")
+    rows, real = order.batch(0), order.targets(0)
+    assert 0 < real.min() < config.seq_len  # some row is padded
+    model = build(config.model, store.vocab_size, config.seq_len, seed=0).eval()
+    inputs, targets = (torch.from_numpy(part.astype("int64")) for part in (rows[:, :-1], rows[:, 1:]))
+    place = torch.from_numpy(positions(rows[:, :-1], store.eos))
+    with torch.no_grad():
+        logits = model(inputs, position_ids=place, use_cache=False).logits
+    each = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+    counted = torch.arange(config.seq_len) < torch.from_numpy(real)[:, None]
+    assert first[0] == pytest.approx(float(each[counted].mean()), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_two_gloo_processes_read_one_mixture(tokens: Artifact, tmp_path: Path) -> None:
+    alone = train(tiny_training(tokens, **MIXED), tmp_path / "one")
+    done = launch(write_config(tokens, tmp_path / "train.yaml", **MIXED), tmp_path / "two", processes=2)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert losses(tmp_path / "two") == pytest.approx(losses(alone.path), rel=1e-5)
+
+
+def test_a_cap_is_kept_before_the_first_step(tokens: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"source 'law' would be seen .* its cap is 1"):
+        train(tiny_training(tokens, mixture={"weights": {"law": 1.0}, "max_epochs": 1}, steps=2000), tmp_path / "m")
+
+
 def test_saving_in_between_changes_nothing(tokens: Artifact, checkpoint: Artifact, tmp_path: Path) -> None:
     whole = train(tiny_training(tokens, save_every_steps=100), tmp_path / "model")
     for name, value in load_file(whole.path / "model.safetensors").items():

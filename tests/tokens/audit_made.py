@@ -66,10 +66,21 @@ def _alphabet() -> dict[str, int]:
     for code in range(0x800):
         spelled = "".join(part for part, _ in pre.pre_tokenize_str(chr(code)))
         found.update(zip(spelled, chr(code).encode(), strict=True))
-    for code in (0x1000, 0xFFFF, 0x10000, 0x40000, 0x80000, 0xC0000, 0x100000, *range(0x1000, 0xD000, 0x1000), 0xE000):
+    for code in (
+        0x800,
+        0x1000,
+        0xFFFF,
+        0x10000,
+        0x40000,
+        0x80000,
+        0xC0000,
+        0x100000,
+        *range(0x1000, 0xD001, 0x1000),
+        0xE000,
+    ):
         spelled = "".join(part for part, _ in pre.pre_tokenize_str(chr(code)))
         found.update(zip(spelled, chr(code).encode(), strict=True))
-    for letter in pre_tokenizers.ByteLevel.alphabet():  # bytes that no text holds
+    for letter in sorted(pre_tokenizers.ByteLevel.alphabet()):  # bytes that no text holds
         if letter not in found:
             found[letter] = next(byte for byte in range(256) if byte not in found.values())
     return found

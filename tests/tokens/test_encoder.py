@@ -16,14 +16,15 @@ from sentencepiece import sentencepiece_model_pb2
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import ArtifactError
 from jpfm.data.build import read_documents
-from jpfm.tokens.encoder import CONTINUES, ENDS_LINE, ENDS_SENTENCE, Encoder
+from jpfm.tokens.encoder import CONTINUES, ENDS_LINE, ENDS_SENTENCE, OTHER, Encoder
 from jpfm.tokens.unigram import Unigram
 
 SYMBOLS = ("\n", "東京都", "京都府庁", "<|x|>", "  ", "🈂️")
 KINDS = ("ours", "rounded", "plain", "no_bytes", "bpe")
 ATOMS = [
-    *SYMBOLS, *"あいうえおがぎ日本東京都府庁人年月一二三、。「」ー…・", *"ｱｶﾞﾊﾟ｡", *"abcXYZ019 　\t\r\x00\x1f\u200b\ufeff▁",
-    "か\u3099", "は\u309a", "e\u0301", "👨‍👩‍👧‍👦", "🇯🇵", "❤️", "𠮷", "𩸽", "葛\U000e0100", "\U0010ffff", "\ufffd", "<0x0A>", "<|eos|>",
+    *SYMBOLS, *"あいうえおがぎ日本東京都府庁人年月一二三、。「」ー…・", *"ｱｶﾞﾊﾟ｡",
+    *"abcXYZ019 　\t\r\x00\x1f\u200b\ufeff▁", "か\u3099", "は\u309a", "e\u0301", "👨‍👩‍👧‍👦", "🇯🇵", "❤️", "𠮷", "𩸽",
+    "葛\U000e0100", "\U0010ffff", "\ufffd", "<0x0A>", "<|eos|>",
 ]  # fmt: skip
 texts = st.lists(st.sampled_from(ATOMS), max_size=40).map("".join) | st.text(max_size=30)
 
@@ -166,9 +167,7 @@ def test_text_that_is_never_settled_still_encodes(tmp_path: Path) -> None:
     processor = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "a.model"))
     for length in (1, 2, 3, 4095, 4096, 9_001):
         assert ids_of(encoder, ["b", "あ" * length, ""])[1] == processor.encode("あ" * length)
-    assert ids_of(encoder, ["あ" * 200_001])[0] == [*([4] * 100_000), 3] or sum(
-        len("あああ"[: token - 2]) for token in ids_of(encoder, ["あ" * 200_001])[0]
-    ) == 200_001  # fmt: skip
+    assert sorted(ids_of(encoder, ["あ" * 200_001])[0]) == [3, *[4] * 100_000]
 
 
 def test_a_slice_of_a_column_and_large_strings_encode(model_of: Callable[[str], Path], lines: list[str]) -> None:
@@ -197,7 +196,7 @@ def test_a_tokenizer_json_alone_encodes_as_the_model(tokenizer: Artifact, tmp_pa
 def test_endings_tell_where_a_document_may_be_cut(model_of: Callable[[str], Path]) -> None:
     encoder = Encoder.open(model_of("ours"))
     ids = ids_of(encoder, ["。\n\U0010ffff"])[0]
-    assert encoder.endings()[ids].tolist() == [ENDS_SENTENCE, ENDS_LINE, 2 - 1, *[CONTINUES] * 3]
+    assert encoder.endings()[ids].tolist() == [ENDS_SENTENCE, ENDS_LINE, OTHER, *[CONTINUES] * 3]
 
 
 def test_a_model_that_normalises_runs_in_sentencepiece(lines: list[str], tmp_path: Path) -> None:

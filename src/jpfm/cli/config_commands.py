@@ -1,5 +1,6 @@
 """`jpfm config ...`: what a file resolves to, and which fields exist."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Annotated
@@ -11,36 +12,25 @@ from jpfm.core.config import Settings, apply_overrides, read_file, validate
 from jpfm.core.errors import UsageError
 
 app = typer.Typer(help="Look at settings.", no_args_is_help=True)
-STAGES = ("data", "tokenizer", "tokens", "train", "eval", "pipeline")
+_MODELS = {
+    "data": ("jpfm.data.recipe", "Recipe"),
+    "tokenizer": ("jpfm.tokens.tokenizer", "TokenizerConfig"),
+    "extend": ("jpfm.model.extend", "ExtendConfig"),
+    "tokens": ("jpfm.tokens.pack", "TokensConfig"),
+    "train": ("jpfm.train.config", "TrainConfig"),
+    "eval": ("jpfm.eval.run", "EvalConfig"),
+    "pipeline": ("jpfm.pipeline", "PipelineConfig"),
+}
+STAGES = tuple(_MODELS)
 
 
 def model_of(stage: str) -> type[Settings]:
     """The settings model of a stage, imported when asked for."""
-    if stage == "data":
-        from jpfm.data.recipe import Recipe
-
-        return Recipe
-    if stage == "tokenizer":
-        from jpfm.tokens.tokenizer import TokenizerConfig
-
-        return TokenizerConfig
-    if stage == "tokens":
-        from jpfm.tokens.pack import TokensConfig
-
-        return TokensConfig
-    if stage == "train":
-        from jpfm.train.config import TrainConfig
-
-        return TrainConfig
-    if stage == "eval":
-        from jpfm.eval.run import EvalConfig
-
-        return EvalConfig
-    if stage == "pipeline":
-        from jpfm.pipeline import PipelineConfig
-
-        return PipelineConfig
-    raise UsageError(f"no settings are called '{stage}'", hint=f"one of: {', '.join(STAGES)}")
+    if stage not in _MODELS:
+        raise UsageError(f"no settings are called '{stage}'", hint=f"one of: {', '.join(STAGES)}")
+    module, name = _MODELS[stage]
+    found: type[Settings] = getattr(importlib.import_module(module), name)
+    return found
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jpfm.cli import audit_command, extend_command
 from jpfm.cli.shared import (
     Address,
     Dry,
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 tokenizer_app = typer.Typer(help="Train, extend and audit tokenizers.", no_args_is_help=True)
 tokens_app = typer.Typer(help="Turn a corpus into tokens; see what training will read, and what it has read.",
                          no_args_is_help=True)  # fmt: skip
+
+
+tokenizer_app.command("audit")(audit_command.audit)
+tokenizer_app.command("extend")(extend_command.extend)
 
 
 def _required(value: str | None, field: str) -> Path:

@@ -71,6 +71,7 @@ def tokenizer_audit(
             "tokenizers": [{"name": one.tokenizer.name, "sha256": one.tokenizer.sha256} for one in opened],
             "domains": [{"name": d.name, "sha256": d.sha256, "corpus": d.artifact and d.artifact.id} for d in domains],
             "gold": artifacts.sha256(gold) if gold is not None else None,
+            "speed": bool(speed_bytes),
         },
         parents=list(parents.values()),
         work=work,

@@ -5,7 +5,7 @@
 
 Works on whole documents, line ends and all, as training does: a tokenizer that drops them gains by it, and the round
 trip says that it does. Everything is counted in columns (ids by bincount, cuts as masks over characters).
-Refused: figures by line; SentencePiece's space before a text is then a token a line, 3 to 5 % of all tokens.
+Refused: figures by line; they leave out the tokens of line ends, 1.6 % of old literature and 8.7 % of Markdown.
 """
 
 from collections.abc import Sequence

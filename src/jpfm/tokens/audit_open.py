@@ -63,8 +63,9 @@ def open_tokenizers(specs: Sequence[str]) -> list[Opened]:
         raise UsageError("tokenizer audit: no tokenizer is named", hint="name folders or .model files to compare")
     given = [named(spec) for spec in specs]
     names = [name or _name(path) for name, path in given]
+    shared = {name for name in names if names.count(name) > 1}
     for place, (name, path) in enumerate(given):
-        if name is None and names.count(names[place]) > 1:
+        if name is None and names[place] in shared:
             names[place] = f"{path.absolute().parent.name}/{_name(path)}"
     for name in names:
         if names.count(name) > 1:

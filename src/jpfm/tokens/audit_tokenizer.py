@@ -1,14 +1,14 @@
 """One face for every tokenizer that an audit compares: ids, pieces and character offsets, whoever made it.
 
-    tokenizer = open_tokenizer("ours=out/tokenizer")         # audit_open
-    tokenizer.encode(["令和7年"]).ids                        # fast, no offsets
-    tokenizer.locate(["令和7年"]).starts                     # where each token begins, in characters
+    tokenizer = open_tokenizers(["ours=out/tokenizer"])[0].tokenizer      # audit_open
+    tokenizer.encode(["令和7年"]).ids                                     # fast, no offsets
+    tokenizer.locate(["令和7年"]).starts                                  # where each token begins, in characters
 
 SentencePiece models are read by SentencePiece itself, `tokenizer.json` by the `tokenizers` library; neither runs code
 of a folder nor asks the network. Text that spells a special token is text, no token is added before or after.
 A token of a byte-level tokenizer that holds half a character counts as a byte token, like SentencePiece's <0xE3>: so
-the shares of both families mean the same. Refused: opening with transformers' AutoTokenizer; it imports torch (2 s) and
-may run code that lies in the folder.
+the shares of both families mean the same. Refused: opening with transformers' AutoTokenizer; it imports torch (4.7 s)
+and may run code that lies in the folder.
 """
 
 import json

@@ -7,9 +7,9 @@ A conversation begins with <|eos|>, as every document does in training, and each
 `<|role|>text<|end|>`. What the assistant writes, its tool calls and its <|end|> stand in `{% generation %}`, so that
 `apply_chat_template(..., return_assistant_tokens_mask=True)` marks what a loss may learn.
 
-`apply_chat_template(tokenize=True)` renders one string and then reads it: a message that *spells* <|end|> ends the turn.
-`encode` reads special tokens only out of the template's own text. Use it for text of others (training data, users); the
-settings `encode_special_tokens` and `split_special_tokens` cannot help there, since they hide the template's tokens too.
+`apply_chat_template(tokenize=True)` renders one string and then reads it: a message that *spells* <|end|> ends the
+turn. `encode` reads special tokens only out of the template's own text. Use it for text of others (training data, what
+users write); `encode_special_tokens` and `split_special_tokens` cannot help, for they hide the template's tokens too.
 """
 
 import re

@@ -71,7 +71,7 @@ def _add(high, low):  # type: ignore[no-untyped-def]
 @_jit
 def _expect(offsets, data, times, keys, values, scores, unknown, counts):  # type: ignore[no-untyped-def]
     """Add the expected occurrences of all pieces; returns the log-likelihood."""
-    longest = 0
+    longest = np.int64(0)
     for row in range(offsets.shape[0] - 1):
         longest = max(longest, np.int64(offsets[row + 1]) - np.int64(offsets[row]))
     points = np.empty(longest + 1, dtype=np.uint32)
@@ -128,7 +128,9 @@ def estimate(lines: pl.Series, pieces: Sequence[str], start: F64, *, rounds: int
     Returns:
         Shape (k,), all finite.
     """
-    counted = lines.str.replace_all(" ", "▁", literal=True).value_counts(name="times").sort("times", lines.name)
+    counted: pl.DataFrame = (
+        lines.str.replace_all(" ", "▁", literal=True).value_counts(name="times").sort("times", lines.name)
+    )
     text = buffers(_string(counted[lines.name]))
     times = counted["times"].to_numpy().astype(np.float64)
     table = buffers(pa.array(pieces, pa.string()))

@@ -4,15 +4,15 @@
 
 Both kinds read ids off the text itself: no pre-tokenizer, a space is ▁, unknown characters are bytes.
 
-Unigram: transformers finds control, unknown and byte pieces in text, SentencePiece never does; a score of -1,000,000 makes
-spelling them out cheaper.
+Unigram: transformers finds control, unknown and byte pieces in text, SentencePiece never does; a score of -1,000,000
+makes spelling them out cheaper.
 
 BPE: SentencePiece joins two neighbours when the *joined string* is a piece, best score first, leftmost first;
 transformers joins listed *pairs* by rank. A piece can be joined from several pairs ("東京都" = 東京+都 or 東+京都), so
-listing all pairs, as converters do, orders them differently. But only one pair ever makes a given piece: until the piece
-stands, no join crossed its ends, so inside it SentencePiece does what it does with the piece as the whole text. The
-list therefore has that one pair for each piece, in order of score, and both give equal ids. Pieces that their own text
-does not give can never be made and have no pair.
+listing all pairs, as converters do, orders them differently. But only one pair ever makes a given piece: until the
+piece stands, no join crossed its ends, so inside it SentencePiece does what it does with the piece as the whole text.
+The list therefore has that one pair for each piece, in order of score, and both give equal ids. Pieces that their own
+text does not give can never be made and have no pair.
 """
 
 from collections.abc import Mapping

@@ -4,7 +4,8 @@
 
 1. Every old name has its old id.
 2. Text comes back as the base gives it back: on held-out lines and on fuzzed strings (`tokens.fuzz`: half-width kana,
-   combining marks, emoji sequences, control characters, names of special tokens, new pieces side by side).
+   combining marks, emoji sequences, control characters, names of special tokens, new pieces side by side). Where the
+   base itself loses text (many Unigram tokenizers read a written <0xFF> as that byte), it is no measure.
 3. BPE: on all of them, the ids with each new one written out in old ones are the base's ids.
    Unigram: a line without a new id has the base's ids (new pieces compete with old ones, so a line with one may differ
    further along).
@@ -30,6 +31,7 @@ from jpfm.tokens.fuzz import strings
 _KINDS = ("japanese", "japanese_and_latin", "latin", "other")
 _BATCH_LINES = 20_000
 FUZZED = 20_000
+_LOST = "\ufffd"
 
 
 class HeldOut(NamedTuple):
@@ -141,12 +143,12 @@ def _check_names(extension: Extension, extended: Any) -> None:
 def _check_text(extension: Extension, extended: Any, lines: pl.Series, before: _Ids, after: _Ids) -> None:
     old = extension.base.text.decode_batch(_rows(before), skip_special_tokens=False)
     new = extended.decode_batch(_rows(after), skip_special_tokens=False)
-    if old != new:
-        line, was, now = next(row for row in zip(lines.to_list(), old, new, strict=True) if row[1] != row[2])
-        raise DataError(
-            f"{line[:60]!r} comes back as {now[:60]!r}; the base gives {was[:60]!r}",
-            hint="report this line; do not use the tokenizer",
-        )
+    for line, was, now in zip(lines.to_list(), old, new, strict=True):
+        if was != now and was.count(_LOST) <= line.count(_LOST):
+            raise DataError(
+                f"{line[:60]!r} comes back as {now[:60]!r}; the base gives {was[:60]!r}",
+                hint="report this line; do not use the tokenizer",
+            )
 
 
 def _check_ids(

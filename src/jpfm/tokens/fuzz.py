@@ -3,7 +3,8 @@
     texts = strings(50_000, key="tokenizer", pieces=["東京", "京都", "ーー"])
 
 Keyed and columnar: string i is the same whatever the machine, and 50,000 take a fraction of a second. One string in
-eight is a run of one fragment, one in four only pieces of the vocabulary (which overlap: 東京+京都), the rest a mixture.
+eight is a run of one fragment, one in four only pieces of the vocabulary (which overlap: 東京+京都), the rest a
+mixture.
 """
 
 import hashlib

@@ -99,7 +99,8 @@ class MegatronJob(FileJob):
     def run(self) -> int:
         """Check every id and write the file; returns its tokens."""
         pair = open_pair(Path(self.prefix))
-        missing = _ends_to_add(self, pair, check(self, pair)) if self.append_eos else False
+        facts = check(self, pair)
+        missing = self.append_eos and _ends_to_add(self, pair, facts)
         links = not missing and pair.tokens.dtype == np.dtype(self.dtype)
         with self.writing() as file:
             if links:
@@ -156,9 +157,9 @@ def _ends_to_add(job: MegatronJob, pair: Pair, facts: Facts) -> bool:
     """
     count = len(pair.lengths)
     if 0 < facts.ended < count:
-        empty = f" ({facts.empty:,} of these are empty)" if facts.empty else ""
+        empty = f", {facts.empty:,} of them empty" if facts.empty else ""
         raise DataError(
-            f"{job.prefix}.bin: {facts.ended:,} documents end with EOS (id {job.eos}), {count - facts.ended:,} do not"
+            f"{job.prefix}.bin: {facts.ended:,} of {count:,} documents end with EOS (id {job.eos}), the others do not"
             + empty,
             hint="check `eos`; if it is right, write the file again with EOS after every document (Megatron's "
             "preprocess_data.py: --append-eod), or after none",

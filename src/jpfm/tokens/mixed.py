@@ -3,9 +3,10 @@
     model = learn(config, text, folder)                 # config.parts names the parts and their shares
 
 LLM-jp's way: each part keeps its share of the vocabulary whatever its share of the text, so that a little English or
-code is not crowded out. Each part is trained on its own lines, three tenths larger than its share where the text gives so many; the union takes all single
-characters, then the best pieces of each part by turns of its share until the vocabulary is full (pieces that two parts
-know count once). Then `estimation` gives all pieces scores from the whole mixture.
+code is not crowded out. Each part is trained on its own lines, three tenths larger than its share where the text gives
+so many; the union takes all single characters, then the best pieces of each part by turns of its share until the
+vocabulary is full (pieces that two parts know count for both). Then `estimation` gives all pieces scores from the whole
+mixture.
 """
 
 from collections.abc import Iterable
@@ -37,8 +38,8 @@ def learn(config: TokenizerConfig, text: TrainingText, folder: Path) -> bytes:
     base = read(models[0])
     ranked = []
     for model in models:
-        pieces = [(piece.piece, piece.score) for piece in read(model).pieces if piece.type == piece.NORMAL]
-        ranked.append(sorted(pieces, key=lambda item: (-item[1], item[0])))
+        scored = [(piece.piece, piece.score) for piece in read(model).pieces if piece.type == piece.NORMAL]
+        ranked.append(sorted(scored, key=lambda item: (-item[1], item[0])))
     shares = [part.share for part in config.parts]
     pieces = merged(ranked, shares, room)
     start = np.full(len(pieces), -np.inf)
@@ -51,7 +52,7 @@ def learn(config: TokenizerConfig, text: TrainingText, folder: Path) -> bytes:
     kept = [piece for piece in base.pieces if piece.type != piece.NORMAL]
     del base.pieces[:]
     base.pieces.extend(kept)
-    for index in np.lexsort((pieces, -scores)):
+    for index in np.lexsort((np.array(pieces), -scores)):
         base.pieces.add(piece=pieces[index], score=float(scores[index]), type=1)
     return bytes(base.SerializeToString(deterministic=True))
 

@@ -4,8 +4,8 @@
 
 Every line of the corpus and 50,000 fuzzed strings are encoded and decoded both ways. Strings are cut after 2,000
 characters for both: SentencePiece adds scores in 32-bit floats, exact up to a sum of 65,536, which longer ones could
-pass. What SentencePiece itself cannot give back is a space for ▁ (U+2581), which it writes for spaces: a written ▁ comes
-back as a space, in both.
+pass. What SentencePiece itself cannot give back is ▁ (U+2581), which it writes for spaces: a written ▁ comes back as a
+space, in both.
 """
 
 import itertools
@@ -132,7 +132,7 @@ def compare(folder: Path, corpus: Artifact, *, key: str) -> dict[str, Any]:
             for source, chars, tokens in sums.iter_rows():
                 before = by_source.setdefault(source, [0, 0])
                 by_source[source] = [before[0] + chars, before[1] + tokens]
-            bar.advance(counted["chars"].sum() / 1e6)
+            bar.advance(float(counted["chars"].sum()) / 1e6)
     chars, tokens = (sum(column) for column in zip(*by_source.values(), strict=True))
     log.info("ids equal on %s lines and %s fuzzed strings; %.3f characters a token", f"{lines_done:,}", f"{fuzzed:,}",
              chars / max(tokens, 1))  # fmt: skip

@@ -4,8 +4,9 @@
     tokenizer = load(artifact.path)                     # a transformers fast tokenizer
 
 The stages, each a module: `training_text` takes lines by weights and shares, `morphemes` marks where no piece may span,
-`sentencepiece_training` (or `mixed`, for vocabularies merged from parts) learns pieces, `export` writes the transformers
-files, `parity` checks every line of the corpus and 50,000 fuzzed strings and refuses to finish where one id differs.
+`sentencepiece_training` (or `mixed`, for vocabularies merged from parts) learns pieces, `export` writes the
+transformers files, `parity` checks every line of the corpus and 50,000 fuzzed strings and refuses to finish where one
+id differs.
 """
 
 from pathlib import Path
@@ -25,7 +26,8 @@ from jpfm.tokens.training_text import TrainingText
 
 VERSION = 2
 __all__ = [
-    "BOS", "EOS", "NEWLINE", "PAD", "SPECIALS", "UNK", "VERSION", "TokenizerConfig", "load", "load_sentencepiece", "train",
+    "BOS", "EOS", "NEWLINE", "PAD", "SPECIALS", "UNK", "VERSION", "TokenizerConfig",
+    "load", "load_sentencepiece", "train",
 ]  # fmt: skip
 
 

@@ -63,9 +63,10 @@ class TokenizerConfig(Settings):
     """Reserved tokens are added behind the pieces until the vocabulary is a multiple of this."""
     character_coverage: Annotated[float, pydantic.Field(ge=0.98, le=1)] = 0.9995
     """Share of characters that get a piece; the rest is spelled in bytes."""
-    morphemes: Morphemes = "short"
-    """Where training text is cut, so that no piece spans a cut: `short`: UniDic words; `bunsetsu`: content words with
-    the particles, auxiliaries and suffixes behind them stay whole; `none`: nowhere."""
+    morphemes: Morphemes = "bunsetsu"
+    """Where training text is cut, so that no piece spans a cut. `short`: at UniDic words. `bunsetsu`: not before the
+    particles, auxiliaries and suffixes behind a content word. `none`: nowhere. Held-out text at 24,000 pieces,
+    characters a token and share of UniDic word ends that are token ends: short 1.86 and 99 %, bunsetsu 2.09 and 86 %."""
     split_digits: bool = True
     """Digits (ASCII and full width) one by one."""
     split_scripts: SplitScripts = "sentencepiece"

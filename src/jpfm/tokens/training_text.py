@@ -171,7 +171,7 @@ def budgets(
     chars = max_chars if short == "repeat" else min(max_chars, int(totals.sum()))
     enough = np.divide(totals, wanted, out=np.full_like(totals, np.inf), where=wanted > 0)
     if short != "repeat" and enough.min() < chars:
-        row, kind = np.unravel_index(np.argmin(enough), enough.shape)
+        row, kind = divmod(int(np.argmin(enough)), len(KINDS))
         gives_out = f"{sources[row]} ({KINDS[kind]}) has {totals[row, kind]:,.0f} characters"
         if short == "error":
             raise DataError(
