@@ -98,7 +98,9 @@ def tokenizer(corpus: Artifact) -> Artifact:
 def tokens(corpus: Artifact, tokenizer: Artifact) -> Artifact:
     from jpfm.tokens.pack import TokensConfig, pack
 
-    return pack(TokensConfig(stage="tokens"), corpus, tokenizer, corpus.path.parent / "tokens")
+    packed = pack(TokensConfig(stage="tokens"), corpus, tokenizer, corpus.path.parent / "tokens")
+    assert packed is not None  # only a slice returns None
+    return packed
 
 
 @pytest.fixture(scope="session")

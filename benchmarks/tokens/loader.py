@@ -90,12 +90,12 @@ def main() -> None:
     seq_len, steps = given.seq_len, given.steps
     store = TokenStore.open(made(given.scratch / f"tokens-{given.millions}", given.millions * 1_000_000))
     order = TokenOrder(store, seq_len, ROWS, mixture=Mixture(weights=_SOURCES))
-    per_run = steps * ROWS * seq_len
+    per_run: int = steps * ROWS * seq_len
     result: dict[str, Any] = {}
 
     def ours() -> int:
         with Loader(order, 0, steps) as loader:
-            return sum(rows.shape[0] * seq_len for _, rows in loader)
+            return sum(int(rows.shape[0]) * int(seq_len) for _, rows in loader)
 
     def ours_alone() -> int:
         out = np.empty((ROWS, seq_len + 1), dtype=np.uint32)
@@ -133,7 +133,7 @@ def main() -> None:
             assert batch["input_ids"].shape == (min(ROWS, len(batch["input_ids"])), seq_len + 1)
             if done == few:
                 break
-        return done * ROWS * seq_len
+        return int(done * ROWS * seq_len)
 
     result["Hugging Face datasets, shuffled"] = rates(hugging_face, 3)
 

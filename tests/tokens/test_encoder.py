@@ -1,5 +1,6 @@
 """Ids of our encoder are those of SentencePiece: on real text, on made-up strings, at every cut."""
 
+import itertools
 import random
 import unicodedata
 from collections.abc import Callable
@@ -131,7 +132,7 @@ def test_cuts_that_no_piece_spans_change_nothing(strings: list[str], model_of: C
     spanned = {
         pair for number in range(processor.vocab_size())
         for piece in [processor.id_to_piece(number)]
-        for pair in zip(piece, piece[1:], strict=False)
+        for pair in itertools.pairwise(piece)
     }  # fmt: skip
     text = "".join(strings)
     seen = text.replace(" ", "▁")

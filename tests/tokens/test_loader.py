@@ -35,7 +35,7 @@ def test_a_batch_stays_as_it_is_until_the_next_turn(order: TokenOrder) -> None:
 def test_buffers_are_those_that_were_allocated(order: TokenOrder) -> None:
     made: list[int] = []
 
-    def allocate(shape: tuple[int, int]) -> np.ndarray:  # type: ignore[type-arg]
+    def allocate(shape: tuple[int, int]) -> np.ndarray:
         buffer = np.zeros(shape, dtype=np.uint32)
         made.append(buffer.__array_interface__["data"][0])
         return buffer

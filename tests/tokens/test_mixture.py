@@ -9,7 +9,7 @@ from jpfm.tokens.mixture import UNIT, Schedule, units
 
 
 @st.composite
-def weights(draw: st.DrawFn) -> np.ndarray:  # type: ignore[type-arg]
+def weights(draw: st.DrawFn) -> np.ndarray:
     """Whole numbers that sum to UNIT, some of them zero, some tiny."""
     kind = draw(st.integers(1, 12))
     parts = draw(st.lists(st.sampled_from([0, 1, 2, 3, 7, 40, 1000, 99_999, 250_000]), min_size=kind, max_size=kind))
@@ -22,7 +22,7 @@ def weights(draw: st.DrawFn) -> np.ndarray:  # type: ignore[type-arg]
 @example(np.array([1, UNIT - 1]))
 @example(np.array([50_000] * 20))
 @settings(max_examples=25, deadline=None)
-def test_any_prefix_follows_the_weights_within_one_row(wanted: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_any_prefix_follows_the_weights_within_one_row(wanted: np.ndarray) -> None:
     schedule = Schedule.make(wanted)
     slots = np.arange(1, 2 * schedule.period + 2)
     source, before = schedule.of(slots - 1)
@@ -34,7 +34,7 @@ def test_any_prefix_follows_the_weights_within_one_row(wanted: np.ndarray) -> No
 
 @given(weights(), st.integers(0, 10**13), st.integers(1, 50))
 @settings(max_examples=40, deadline=None)
-def test_slots_lead_back(wanted: np.ndarray, first: int, count: int) -> None:  # type: ignore[type-arg]
+def test_slots_lead_back(wanted: np.ndarray, first: int, count: int) -> None:
     schedule = Schedule.make(wanted)
     slots = np.arange(first, first + count)
     source, before = schedule.of(slots)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from jpfm.tokens.store import TokenStore
 EOS = 2
 
 
-def made(folder: Path, sources: dict[str, Sequence[Sequence[int]]], **stats: Any) -> Artifact:
+def made(folder: Path, sources: Mapping[str, Sequence[Sequence[int]]], **stats: Any) -> Artifact:
     """A tokens artifact: document lengths (EOS counted) by source and file. Ids are unique over the artifact."""
 
     def work(draft: Draft) -> Finished:

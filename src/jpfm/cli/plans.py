@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jpfm.core import artifact as artifacts
+from jpfm.core.artifact import Artifact
 
 _REACHED_SHARE = 0.4  # of the matrix-product rate; small models on a CPU measured 0.35 to 0.5
 
@@ -32,6 +33,20 @@ def stages(out: Path) -> Iterator[str]:
         else:
             begun = (out / f"{name}.partial").exists()
             yield f"stage {name}: {'begun, resumes' if begun else 'to do'}"
+
+
+def tokens(config: Any, corpus: Artifact | None, tokenizer: Artifact | None) -> Iterator[str]:
+    """Files, bytes and tokens of a pack."""
+    from jpfm.tokens.pack import jobs_of
+
+    jobs = jobs_of(config, corpus, tokenizer, Path("tokens"))
+    for source in dict.fromkeys(job.source for job in jobs):
+        own = [job for job in jobs if job.source == source]
+        yield f"source {source}: files {len(own):,}, {sum(job.bytes for job in own) / 1e6:,.1f} MB"
+    rate = tokenizer.manifest.stats.get("chars_per_token") if tokenizer is not None else None
+    if corpus is not None and rate:
+        chars = corpus.manifest.stats["total"]["chars"]
+        yield f"about {int(chars / rate):,} tokens from {chars:,} characters"
 
 
 def train(config: Any, vocab_size: int | None = None) -> Iterator[str]:

@@ -65,16 +65,13 @@ def pack(
     finish: Finish = False, engine: EngineOption = "local", address: Address = None, dry_run: Dry = False,
 ) -> None:  # fmt: skip
     """Tokenize a corpus into .bin/.idx and docs.parquet. Run the same line again to resume."""
-    from jpfm.core.artifact import open_artifact
+    from jpfm.cli import plans
     from jpfm.tokens import pack as packing
 
     loaded = load_config(config, packing.TokensConfig, overrides)
-    corpus = open_artifact(_required(loaded.config.corpus, "corpus"), "corpus")
-    tokenizer = open_artifact(_required(loaded.config.tokenizer, "tokenizer"), "tokenizer")
+    corpus, tokenizer = packing.open_inputs(loaded.config)
     if dry_run:
-        chars, rate = corpus.manifest.stats["total"]["chars"], tokenizer.manifest.stats["chars_per_token"]
-        files = len(packing.jobs_of(loaded.config, corpus, tokenizer, Path("tokens")))
-        show_dry_run(loaded, [f"about {int(chars / rate):,} tokens from {chars:,} characters, in {files} files"])
+        show_dry_run(loaded, list(plans.tokens(loaded.config, corpus, tokenizer)))
         return
     if part is not None and finish:
         raise UsageError("--slice and --finish are steps of their own", hint="run them one after the other")

@@ -11,6 +11,11 @@ there; then the mean over places, so that frequent spellings count for more. Sou
 tokens that a new token covers, or that cover it, weighted by how often each such sequence is met).
 `random`: normal with the mean and the covariance of the old rows; what the other two must beat.
 
+Measured before any training, bits per character of held-out text (Llama of 0.1 to 0.2 M parameters, 400 steps, 200 new
+pieces): byte-level BPE, untied: base 7.88, mean 8.30, random 8.86; tied: 8.43, 8.54, 8.95; Unigram, untied: 6.93, mean
+7.11, align 7.11, random 7.42. After only 60 steps random was the cheapest: such a model predicts frequencies, not
+words. With `rescale` all cost more (8.86 for mean, untied BPE): longer output rows take more probability.
+
 For BPE `align` *is* `mean`: new merges come after all old ones, so that a new piece is made of the same old ids
 wherever it stands; the text is then not read (a test reads it and finds the same). For Unigram they differ, because old
 and new cuts need not nest.

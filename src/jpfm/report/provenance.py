@@ -98,7 +98,12 @@ def _holdings(trail: Sequence[Artifact], tokens: Sequence[Artifact]) -> list[Hol
         )
     by_corpus: dict[str, Artifact] = {}
     for one in tokens:
-        corpus = next(parent for parent in one.manifest.parents if parent.startswith("corpus-"))
+        corpus = next((parent for parent in one.manifest.parents if parent.startswith("corpus-")), None)
+        if corpus is None:
+            raise UsageError(
+                f"{one.path} was made of token files alone: its documents are not known",
+                hint="leave it out; `jpfm why` shows the terms of its sources",
+            )
         if all(corpus != known.id for known in corpora):
             raise UsageError(
                 f"{one.path} holds tokens of {corpus}, which is not in this ledger",

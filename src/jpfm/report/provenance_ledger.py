@@ -184,38 +184,42 @@ def year_of(dates: pl.Expr) -> pl.Expr:
 
 
 class _SourceLengths:
-    """Documents of one source's files, in the corpus' order; the parts of a document that was cut count as one."""
+    """Documents of one source's files. The files are in the corpus' order; the parts of a document count as one."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = list(files)
         self._rest = pl.DataFrame(schema={"id": pl.String, "length": pl.Int64})
 
     def _read(self) -> None:
-        rows = pl.read_parquet(self._files.pop(0))
-        order = "place" if "place" in rows.columns else "ordinal"
-        rows = rows.group_by("id").agg(pl.col("length").sum(), pl.col(order).min()).sort(order)
-        self._rest = pl.concat([self._rest, rows.select("id", "length")])
+        rows = pl.read_parquet(self._files.pop(0), columns=["id", "length"])
+        self._rest = pl.concat([self._rest, rows.group_by("id", maintain_order=True).agg(pl.col("length").sum())])
 
-    def take(self, count: int) -> pl.DataFrame:
-        """The next `count` documents, or fewer at the end."""
-        while self._rest.height < count and self._files:
+    def take(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Lengths of documents (`id`), in that order; null for one that the files do not have."""
+        while True:
+            found = wanted.join(self._rest, on="id", how="left", maintain_order="left")
+            if not self._files or not found["length"].null_count():
+                break
             self._read()
-        here, self._rest = self._rest.head(count), self._rest.slice(count)
-        return here
+        self._rest = self._rest.join(wanted, on="id", how="anti", maintain_order="left")
+        return found
 
     def left(self) -> bool:
         """Whether documents are left."""
-        return len(self.take(1)) > 0
+        while not self._rest.height and self._files:
+            self._read()
+        return self._rest.height > 0
 
 
 class _Lengths:
-    """Tokens of each document, read beside the corpus: each source's tokens are in the corpus' order."""
+    """Tokens of each document, read beside the corpus: each source's files of tokens are in the corpus' order."""
 
     def __init__(self, tokens: Artifact, corpus: Artifact) -> None:
         self._tokens, self._corpus = tokens, corpus
         files: dict[str, list[Path]] = {}
         for file in files_of(tokens):
-            files.setdefault(file.source, []).append(file.docs)
+            if file.source in corpus.manifest.stats["sources"]:  # others were taken in as token files
+                files.setdefault(file.source, []).append(file.docs)
         self._sources = {source: _SourceLengths(paths) for source, paths in files.items()}
 
     def take(self, ids: pa.Array, sources: pa.Array, split: pa.Array | None) -> pa.Array:
@@ -224,22 +228,20 @@ class _Lengths:
         lengths = pa.nulls(len(ids), pa.int64())
         for source in pc.unique(sources.filter(packed)).to_pylist():
             here = pc.and_(packed, pc.equal(sources, source))
-            wanted = ids.filter(here)
+            wanted = pl.DataFrame({"id": pl.Series(pl.from_arrow(ids.filter(here)))})
             if source not in self._sources:
                 self._refuse(f"the tokens have no source '{source}'")
-            found = self._sources[source].take(len(wanted))
-            if not found["id"].to_arrow().cast(pa.string()).equals(wanted):
-                pairs = itertools.zip_longest(wanted.to_pylist(), found["id"].to_list())
-                self._refuse(
-                    "document {} of the corpus, {} of the tokens".format(*next((a, b) for a, b in pairs if a != b))
-                )
+            found = self._sources[source].take(wanted)
+            if found["length"].null_count():
+                missing = found.filter(pl.col("length").is_null())["id"][0]
+                self._refuse(f"document {missing} of the corpus is not in the tokens")
             lengths = pc.replace_with_mask(lengths, here, found["length"].to_arrow())
         return lengths
 
     def end(self) -> None:
         """All tokens were of documents of the corpus."""
         if any(source.left() for source in self._sources.values()):
-            self._refuse("the tokens go on after the last document of the corpus")
+            self._refuse("the tokens have documents that the corpus does not have")
 
     def _refuse(self, where: str) -> NoReturn:
         raise ArtifactError(

@@ -34,6 +34,7 @@ def points_to_check(
         *_about_sources(terms),
         *_about_dates(tables),
         *_about_contents(holdings, corpora, tables),
+        *_about_token_files(holdings),
     )
     for words in found:
         log.warning("provenance: %s", words.en)
@@ -62,6 +63,21 @@ def _list(names: set[str], ja: str, en: str) -> Iterator[Words]:
     if names:
         some = _named(sorted(names))
         yield Words(ja=ja.format(names=some.ja), en=en.format(names=some.en))
+
+
+def _about_token_files(holdings: Sequence[Holding]) -> Iterator[Words]:
+    """Tokens that were taken in as files of another program: the ledger knows no document of them."""
+    for corpus, tokens in holdings:
+        if tokens is None:
+            continue
+        for source, count in tokens.manifest.stats["tokens_by_source"].items():
+            if source not in corpus.manifest.stats["sources"]:
+                yield Words(
+                    ja=f"{tokens.id} には、トークン化済みファイルから取り込んだ {source} が"
+                    f"{count:,}トークンあります。文書の一覧がないため、この台帳には含まれません。",
+                    en=f"{tokens.id} holds {source} ({count:,} tokens), taken in as token files: its documents are not "
+                    "known and not in this ledger.",
+                )
 
 
 def _about_terms(summary: pl.DataFrame) -> Iterator[Words]:

@@ -10,6 +10,8 @@ SentencePiece, ids equal on every line. Other SentencePiece models (BPE, or with
 folder with a tokenizer.json alone in Hugging Face tokenizers. Text that spells a special token is text in all three.
 """
 
+import array
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ from jpfm.tokens.unigram import Unigram
 CONTINUES, OTHER, ENDS_SENTENCE, ENDS_LINE = range(4)
 """What a piece is to someone who looks for a place to cut: `Encoder.endings`."""
 _MODELS = ("sentencepiece.model", "tokenizer.model", "spiece.model", "spm.model")
+_NO_CHARACTER = "\ufffd".encode()  # what tokenizers decodes a part of a character to
 _SENTENCE_ENDS = ("。", "！", "？", "．", "!", "?", "」", "』")
 
 
@@ -149,7 +152,7 @@ class Encoder:
                 found[number] = ENDS_LINE
             elif surface.endswith(marks):
                 found[number] = ENDS_SENTENCE
-            elif surface and 0x80 <= surface[0] < 0xC0:
+            elif surface and (0x80 <= surface[0] < 0xC0 or surface.startswith(_NO_CHARACTER)):
                 found[number] = CONTINUES
         return found
 
@@ -226,10 +229,8 @@ class _Tokenizers:
 def _joined(lists: Sequence[Sequence[int]]) -> Encoded:
     offsets = np.zeros(len(lists) + 1, dtype=np.int64)
     np.cumsum([len(ids) for ids in lists], out=offsets[1:])
-    ids = np.empty(int(offsets[-1]), dtype=np.uint32)
-    for number, values in enumerate(lists):
-        ids[offsets[number] : offsets[number + 1]] = values
-    return Encoded(ids, offsets)
+    ids = array.array("I", itertools.chain.from_iterable(lists))  # twice as fast as by way of numpy
+    return Encoded(np.frombuffer(ids, dtype=np.uint32) if ids else np.empty(0, np.uint32), offsets)
 
 
 def _proto_surfaces(proto: Any) -> list[bytes]:

@@ -26,7 +26,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
 
 from jpfm.core.errors import DataError
 from jpfm.tokens.extension_merges import Piece
@@ -172,6 +171,8 @@ def _document(folder: Path) -> dict[str, Any]:
             text = file.read_text(encoding="utf-8")
             Tokenizer.from_str(text)
         else:
+            from transformers import AutoTokenizer  # which imports torch
+
             text = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True
             ).backend_tokenizer.to_str()

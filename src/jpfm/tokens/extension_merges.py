@@ -219,7 +219,10 @@ def _single_counts(units: Units) -> dict[int, int]:
 
 def _final_counts(pairs: _Pairs, final: dict[int, int], first_id: int, size: int) -> I64:
     symbols = pairs.symbols.copy()
-    for symbol, number in final.items():
-        symbols[symbols == symbol] = number
+    if final:
+        known = np.array(sorted(final), dtype=np.int64)
+        numbers = np.array([final[symbol] for symbol in known.tolist()], dtype=np.int64)
+        place = np.minimum(np.searchsorted(known, symbols), len(known) - 1)
+        symbols = np.where(known[place] == symbols, numbers[place], symbols)
     here = (symbols >= first_id) & (symbols < CHARACTER)
     return np.bincount(symbols[here] - first_id, weights=pairs.weights[here], minlength=size).astype(np.int64)

@@ -45,7 +45,7 @@ class TokensConfig(Settings):
     corpus: str | None = place()
     """Folder of a corpus artifact; not needed where `megatron` names token files."""
     tokenizer: str | None = place()
-    """A tokenizer artifact, or a folder with a tokenizer.json or a SentencePiece model."""
+    """A tokenizer artifact, a checkpoint (for its tokenizer), or a folder with tokenizer.json or a .model file."""
     split: Literal["train"] = "train"
     """Documents that are packed. Those held out for evaluation never are."""
     document_order: Literal["corpus", "shuffled"] = "corpus"
@@ -94,7 +94,8 @@ def open_tokenizer(folder: Path) -> Artifact:
     """A tokenizer artifact; a folder of another program is taken as one, named by the hashes of its files."""
     encoder_of(str(folder))
     if folder.is_dir() and ((folder / MANIFEST).exists() or folder.with_name(folder.name + ".partial").exists()):
-        return open_artifact(folder, "tokenizer")
+        found = open_artifact(folder)
+        return found if found.manifest.kind == "checkpoint" else open_artifact(folder, "tokenizer")
     paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else [folder]
     files = (FileEntry(path=path.name, bytes=path.stat().st_size, sha256=artifacts.sha256(path)) for path in paths)
     return Artifact(folder, _manifest("tokenizer", {}, tuple(files)))

@@ -30,6 +30,7 @@ from jpfm.model import spec as models
 from jpfm.tokens import tokenizer as tokenizers
 from jpfm.tokens.loader import Loader
 from jpfm.tokens.order import TokenOrder, positions
+from jpfm.tokens.pack import open_tokenizer
 from jpfm.tokens.store import TokenStore
 from jpfm.train import state
 from jpfm.train.config import TrainConfig
@@ -67,20 +68,20 @@ def find_tokenizer(config: TrainConfig, tokens: Artifact) -> Artifact:
     Raises:
         ArtifactError: it is not found, or the one named is another.
     """
-    wanted = str(tokens.manifest.stats["tokenizer"])
+    wanted = tokens.manifest.stats["tokenizer"]
     if config.tokenizer is not None:
-        found = artifacts.open_artifact(Path(config.tokenizer), "tokenizer")
-        if found.id != wanted:
+        found = open_tokenizer(Path(config.tokenizer))
+        if wanted is not None and found.id != wanted:
             raise ArtifactError(
                 f"{config.tokenizer} is {found.id}, but {tokens.path} was packed with {wanted}",
                 hint="name the tokenizer the tokens were packed with, or pack the tokens again",
             )
         return found
     for parent in lineage.parents(tokens):
-        if not isinstance(parent, str) and parent.id == wanted:
+        if not isinstance(parent, str) and parent.id == wanted and (parent.path / "tokenizer.json").exists():
             return parent
     raise ArtifactError(
-        f"{wanted}, the tokenizer of {tokens.path}, is neither beside it nor where it was",
+        f"{wanted or 'a tokenizer'}, which {tokens.path} needs, is neither beside it nor where it was",
         hint="set tokenizer=FOLDER",
     )
 
@@ -147,6 +148,12 @@ class _Trainer:
         self.config, self.folder, self.accelerator, self.on_checkpoint = config, folder, accelerator, on_checkpoint
         self.parents = [*tokens, tokenizer]
         self.store = TokenStore.open(*tokens)
+        unended = [str(one.path) for one in tokens if not one.manifest.stats.get("append_eos", True)]
+        if unended:
+            raise UsageError(
+                f"{unended[0]} was packed with append_eos: false: documents would run into each other",
+                hint="pack it again with append_eos: true",
+            )
         self.order = TokenOrder(
             self.store, config.seq_len, config.rows_per_step, config.seed, config.mixture, config.packing
         )
