@@ -30,7 +30,7 @@ class CheckpointModel:
         self.device = next(model.parameters()).device
         self.max_length = int(model.config.max_position_embeddings)
         self.start = int(tokenizer.eos_token_id)
-        self.newline = int(tokenizer.convert_tokens_to_ids("\n"))
+        self.newline = int(tokenizer.encode("\n", add_special_tokens=False)[-1])  # byte-level pieces spell it otherwise
 
     @classmethod
     def open(cls, path: Path, batch_tokens: int) -> "CheckpointModel":

@@ -6,7 +6,7 @@ For a vocabulary that was put together (`mixed`): its pieces are given, their sc
 SentencePiece can start from given pieces (`seed_sentencepieces_file`) but drops those that EM expects less than half an
 occurrence of and prunes the rest by the mixture's likelihood, so that shares decided before do not hold; here every
 piece stays. Forward and backward run in Numba over the code points of the text; pieces lie in one hash table with their
-prefixes, so that a lookup ends with the first string that begins no piece. About 4 M characters/s a round.
+prefixes, so that a lookup ends with the first string that begins no piece. 1.5 to 3 M characters/s a round.
 
 Source: Kudo 2018, arXiv:1804.10959, section 3.2.
 """

@@ -50,8 +50,8 @@ FRAGMENTS = (
     *_KANA, *_HALF_WIDTH, *_KANJI, *_COMPATIBILITY, *_WIDE, *_LATIN, *_MARKS, *_EMOJI, *_CONTROL, *_SPACES, *_LINES,
     *_SPELLED, *SPECIALS, *CHAT, *TOOLS, *FILL_IN_THE_MIDDLE, *_CODE,
 )  # fmt: skip
-_MAX_FRAGMENTS = 24
-_MAX_RUN = 80
+_MAX_FRAGMENTS = 14
+_MAX_RUN = 50
 
 
 def strings(count: int, *, key: str, pieces: Sequence[str]) -> pa.StringArray:
