@@ -19,7 +19,7 @@ from tests.tokens.audit_made import GOLD
 
 from jpfm.core.artifact import Artifact
 from jpfm.report.tokenizer_audit import tokenizer_audit
-from jpfm.tokens.audit import AuditSettings
+from jpfm.tokens.audit.measure import AuditSettings
 
 pytestmark = pytest.mark.browser
 __all__ = ["browser", "visit"]  # fixtures

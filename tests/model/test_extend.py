@@ -21,8 +21,8 @@ from jpfm.model.extend import ExtendConfig, extend
 from jpfm.model.extend_perplexity import bits_per_character
 from jpfm.model.extend_rows import aligned_rows, fill, grow, mean_rows, new_values
 from jpfm.tokens.encoder import Encoder
-from jpfm.tokens.extension import Extension, VocabularySettings, extend_tokenizer
-from jpfm.tokens.extension_base import BaseTokenizer
+from jpfm.tokens.extension.base import BaseTokenizer
+from jpfm.tokens.extension.extend import Extension, VocabularySettings, extend_tokenizer
 
 VOCABULARY = {"pieces": 200, "minimum_count": 4}
 

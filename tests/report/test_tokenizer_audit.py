@@ -15,8 +15,8 @@ from jpfm.cli.audit_command import audit as command
 from jpfm.core.artifact import Artifact, verify
 from jpfm.report.tokenizer_audit import tokenizer_audit
 from jpfm.report.tokenizer_audit_charts import _ticks
-from jpfm.tokens.audit import AuditSettings
-from jpfm.tokens.audit_text import TOTAL
+from jpfm.tokens.audit.measure import AuditSettings
+from jpfm.tokens.audit.text import TOTAL
 
 HOSTILE = "</script><script>alert(1)</script>"
 GLITCH = "<img src=x onerror=alert(2)>"

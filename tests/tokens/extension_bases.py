@@ -10,7 +10,7 @@ from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from jpfm.tokens import extension, extension_base, extension_checks, extension_units
+from jpfm.tokens.extension import base, checks, extend, units
 
 BaseFamily = Literal["llama3", "qwen", "llama2", "unigram"]
 FAMILIES: tuple[BaseFamily, ...] = ("llama3", "qwen", "llama2", "unigram")
@@ -28,7 +28,7 @@ _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^
 
 def code_lines() -> list[str]:
     """Lines of some of our modules."""
-    files = [Path(str(module.__file__)) for module in (extension, extension_base, extension_checks, extension_units)]
+    files = [Path(str(module.__file__)) for module in (extend, base, checks, units)]
     return [line for file in files for line in file.read_text(encoding="utf-8").split("\n") if line]
 
 

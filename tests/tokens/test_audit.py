@@ -12,15 +12,15 @@ from tests.tokens.audit_made import BYTES, GOLD, byte_level, unigram, word_piece
 
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import DataError, UsageError
-from jpfm.tokens.audit import AuditSettings, audit, round_trip
-from jpfm.tokens.audit_bootstrap import resample
-from jpfm.tokens.audit_boundaries import Words, agreement, read_conllu, start_marks, unidic_words
-from jpfm.tokens.audit_fertility import compare, measure
-from jpfm.tokens.audit_numbers import EXAMPLES, examples, number_rules
-from jpfm.tokens.audit_open import open_tokenizers
-from jpfm.tokens.audit_text import TOTAL, Domain
-from jpfm.tokens.audit_tokenizer import BYTE, AuditedTokenizer
-from jpfm.tokens.audit_vocabulary import piece_table, reachable, scripts_of, vocabulary_use
+from jpfm.tokens.audit.bootstrap import resample
+from jpfm.tokens.audit.boundaries import Words, agreement, read_conllu, start_marks, unidic_words
+from jpfm.tokens.audit.fertility import compare, measure
+from jpfm.tokens.audit.measure import AuditSettings, audit, round_trip
+from jpfm.tokens.audit.numbers import EXAMPLES, examples, number_rules
+from jpfm.tokens.audit.open import open_tokenizers
+from jpfm.tokens.audit.text import TOTAL, Domain
+from jpfm.tokens.audit.tokenizer import BYTE, AuditedTokenizer
+from jpfm.tokens.audit.vocabulary import piece_table, reachable, scripts_of, vocabulary_use
 
 PIECES = {"令和": -1.0, "七": -1.0, "年に": -1.0, "始": -1.0, "めた": -1.0, "。": -1.0, "東": -1.0, "京": -1.0,
           "▁駅": -1.0, "へ": -1.0, "▁": -2.0, "東京": -9.0, "\n": -1.0}  # fmt: skip

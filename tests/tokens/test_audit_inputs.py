@@ -10,8 +10,8 @@ from tests.tokens.audit_made import unigram
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import ArtifactError, DataError, JpfmError, UsageError
 from jpfm.data.build import read_documents
-from jpfm.tokens.audit_open import open_tokenizers
-from jpfm.tokens.audit_text import head, read_domains
+from jpfm.tokens.audit.open import open_tokenizers
+from jpfm.tokens.audit.text import head, read_domains
 
 
 def write(path: Path, text: str | bytes) -> Path:

@@ -20,12 +20,12 @@ from transformers import PreTrainedTokenizerFast
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import DataError, UsageError
 from jpfm.data.build import read_documents
-from jpfm.tokens.extension import Extension, VocabularySettings, extend_tokenizer, training_lines
-from jpfm.tokens.extension_base import BaseTokenizer
-from jpfm.tokens.extension_checks import HeldOut, check_extension, held_out
-from jpfm.tokens.extension_merges import continue_merges
-from jpfm.tokens.extension_pieces import PieceRules, to_bytes, to_piece
-from jpfm.tokens.extension_units import Units, collect_units
+from jpfm.tokens.extension.base import BaseTokenizer
+from jpfm.tokens.extension.checks import HeldOut, check_extension, held_out
+from jpfm.tokens.extension.extend import Extension, VocabularySettings, extend_tokenizer, training_lines
+from jpfm.tokens.extension.merges import continue_merges
+from jpfm.tokens.extension.pieces import PieceRules, to_bytes, to_piece
+from jpfm.tokens.extension.units import Units, collect_units
 from jpfm.tokens.morphemes import CUT, cut_words
 from jpfm.tokens.parity import Checker
 

@@ -32,9 +32,9 @@ def audit(
 ) -> None:
     """Compare tokenizers: characters a token, word boundaries, numbers and dates, use of the vocabulary, speed."""
     from jpfm.report.tokenizer_audit import tokenizer_audit
-    from jpfm.tokens.audit import AuditSettings
-    from jpfm.tokens.audit_open import open_tokenizers
-    from jpfm.tokens.audit_text import read_domains
+    from jpfm.tokens.audit.measure import AuditSettings
+    from jpfm.tokens.audit.open import open_tokenizers
+    from jpfm.tokens.audit.text import read_domains
 
     settings = AuditSettings(max_chars=chars, max_word_chars=word_chars, failures_shown=5 if show_text else 0)
     if dry_run:

@@ -10,7 +10,7 @@ def extend(config: Path, overrides: Overrides = None, out: Out = None, dry_run: 
     """Add Japanese pieces to a model: base=FOLDER corpus=FOLDER. Old ids keep their number and meaning."""
     from jpfm.core.artifact import open_artifact
     from jpfm.model import extend as stage
-    from jpfm.tokens.extension_base import BaseTokenizer
+    from jpfm.tokens.extension.base import BaseTokenizer
 
     loaded = load_config(config, stage.ExtendConfig, overrides)
     settings = loaded.config

@@ -4,7 +4,7 @@
     made.manifest.stats["bits_per_character"]      # {"base": ..., "mean": ..., "align": ..., "random": ...}
 
 The checkpoint's folder holds the model, its tokenizer, and in `tokenizer/` a tokenizer artifact to pack tokens with.
-Old ids keep their rows bit for bit; new ids follow the tokenizer's last one (`tokens.extension_base` says why, and what
+Old ids keep their rows bit for bit; new ids follow the tokenizer's last one (`tokens.extension.base` says why, and what
 it means for models whose embedding is padded). The embedding is padded to a multiple of 64 rows.
 
 An untrained new row always costs something: the model reads embeddings that it was not trained on, and has to predict
@@ -29,9 +29,9 @@ from jpfm.core.errors import ArtifactError, DataError, ModelError, UsageError
 from jpfm.core.log import log
 from jpfm.model.extend_perplexity import bits_per_character
 from jpfm.model.extend_rows import Init, fill, grow, rows_for
-from jpfm.tokens.extension import Extension, VocabularySettings, extend_tokenizer, training_lines
-from jpfm.tokens.extension_base import BaseTokenizer
-from jpfm.tokens.extension_checks import FUZZED, HeldOut, check_extension, held_out
+from jpfm.tokens.extension.base import BaseTokenizer
+from jpfm.tokens.extension.checks import FUZZED, HeldOut, check_extension, held_out
+from jpfm.tokens.extension.extend import Extension, VocabularySettings, extend_tokenizer, training_lines
 from jpfm.tokens.parity import Checker
 
 VERSION = 1

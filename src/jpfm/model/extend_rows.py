@@ -32,8 +32,8 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from jpfm.tokens.extension import Extension, old_embedding_ids
-from jpfm.tokens.extension_units import Tokens, encode_with_places
+from jpfm.tokens.extension.extend import Extension, old_embedding_ids
+from jpfm.tokens.extension.units import Tokens, encode_with_places
 
 Init = Literal["mean", "align", "random"]
 _CHUNK_LINES = 20_000

@@ -21,11 +21,11 @@ from jpfm.core.artifact import Artifact, Draft, Finished
 from jpfm.core.log import log
 from jpfm.report.render import environment
 from jpfm.report.tokenizer_audit_page import page_data, speed_data
-from jpfm.tokens.audit import AuditSettings, audit, texts_for_speed
-from jpfm.tokens.audit_boundaries import Words, read_conllu
-from jpfm.tokens.audit_open import Opened, open_tokenizers
-from jpfm.tokens.audit_speed import measure_speed
-from jpfm.tokens.audit_text import TOTAL, Domain, read_domains
+from jpfm.tokens.audit.boundaries import Words, read_conllu
+from jpfm.tokens.audit.measure import AuditSettings, audit, texts_for_speed
+from jpfm.tokens.audit.open import Opened, open_tokenizers
+from jpfm.tokens.audit.speed import measure_speed
+from jpfm.tokens.audit.text import TOTAL, Domain, read_domains
 
 VERSION = 1
 FIGURES = "audit.json"

@@ -9,10 +9,10 @@ from typing import Any
 
 from jpfm.report import tokenizer_audit_charts as charts
 from jpfm.report.scores import Words
-from jpfm.tokens.audit import AuditSettings
-from jpfm.tokens.audit_bootstrap import MIN_UNITS
-from jpfm.tokens.audit_text import TOTAL
-from jpfm.tokens.audit_vocabulary import MAX_LENGTH, SCRIPTS
+from jpfm.tokens.audit.bootstrap import MIN_UNITS
+from jpfm.tokens.audit.measure import AuditSettings
+from jpfm.tokens.audit.text import TOTAL
+from jpfm.tokens.audit.vocabulary import MAX_LENGTH, SCRIPTS
 
 Row = dict[str, Any]
 SCRIPT_WORDS = {

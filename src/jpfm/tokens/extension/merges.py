@@ -20,7 +20,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from jpfm.tokens.extension_units import CHARACTER, Units
+from jpfm.tokens.extension.units import CHARACTER, Units
 
 _jit: Any = numba.njit(cache=True, nogil=True)
 I64 = npt.NDArray[np.int64]

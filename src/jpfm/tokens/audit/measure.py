@@ -16,12 +16,12 @@ import pydantic
 
 from jpfm.core.config import Settings
 from jpfm.core.log import progress
-from jpfm.tokens.audit_boundaries import Agreement, Words, agreement, unidic_words
-from jpfm.tokens.audit_fertility import compare, measure
-from jpfm.tokens.audit_numbers import examples, number_rules
-from jpfm.tokens.audit_text import TOTAL, Domain
-from jpfm.tokens.audit_tokenizer import AuditedTokenizer
-from jpfm.tokens.audit_vocabulary import (
+from jpfm.tokens.audit.boundaries import Agreement, Words, agreement, unidic_words
+from jpfm.tokens.audit.fertility import compare, measure
+from jpfm.tokens.audit.numbers import examples, number_rules
+from jpfm.tokens.audit.text import TOTAL, Domain
+from jpfm.tokens.audit.tokenizer import AuditedTokenizer
+from jpfm.tokens.audit.vocabulary import (
     by_script,
     piece_table,
     rank_frequency,

@@ -17,8 +17,8 @@ import numpy as np
 
 from jpfm.core.errors import DataError, UsageError
 from jpfm.text.words import segment
-from jpfm.tokens.audit_bootstrap import MIN_UNITS, quantiles, resample
-from jpfm.tokens.audit_tokenizer import BYTE, I64, AuditedTokenizer, Bools
+from jpfm.tokens.audit.bootstrap import MIN_UNITS, quantiles, resample
+from jpfm.tokens.audit.tokenizer import BYTE, I64, AuditedTokenizer, Bools
 
 _WHITE_SPACE = tuple(code for code in range(0x3001) if chr(code).isspace())
 

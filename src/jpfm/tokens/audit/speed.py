@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jpfm.tokens.audit_tokenizer import AuditedTokenizer
+from jpfm.tokens.audit.tokenizer import AuditedTokenizer
 
 _SWITCH = "TOKENIZERS_PARALLELISM"
 REPEATS = 3

@@ -1,6 +1,6 @@
 """One face for every tokenizer that an audit compares: ids, pieces and character offsets, whoever made it.
 
-    tokenizer = open_tokenizers(["ours=out/tokenizer"])[0].tokenizer      # audit_open
+    tokenizer = open_tokenizers(["ours=out/tokenizer"])[0].tokenizer      # audit.open
     tokenizer.encode(["令和7年"]).ids                                     # fast, no offsets
     tokenizer.locate(["令和7年"]).starts                                  # where each token begins, in characters
 

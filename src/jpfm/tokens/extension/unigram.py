@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jpfm.tokens.extension_base import BaseTokenizer, as_text
-from jpfm.tokens.extension_merges import I64, Piece
-from jpfm.tokens.extension_units import CHARACTER, Units
+from jpfm.tokens.extension.base import BaseTokenizer, as_text
+from jpfm.tokens.extension.merges import I64, Piece
+from jpfm.tokens.extension.units import CHARACTER, Units
 
 _STEP = 256.0
 _ROUNDS = 2

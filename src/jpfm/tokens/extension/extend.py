@@ -4,8 +4,8 @@
     extension = extend_tokenizer(base, lines, VocabularySettings(pieces=5000))
     extension.write(Path("out/tokenizer"))
 
-Pieces are learned by going on with the base's own merges on Japanese text as the base cuts it (`extension_merges`);
-for Unigram they are candidates that get scores on the base's scale (`extension_unigram`). `extension_base` says where
+Pieces are learned by going on with the base's own merges on Japanese text as the base cuts it (`merges`);
+for Unigram they are candidates that get scores on the base's scale (`unigram`). `base` says where
 they go in tokenizer.json and why they are not added tokens.
 
 Measured on 7.7 million characters of Aozora (23 MB), 5,000 pieces, byte-level base of 8,000: 27 s on one core of a
@@ -30,11 +30,11 @@ from jpfm.core.config import Settings
 from jpfm.core.errors import DataError
 from jpfm.core.log import log
 from jpfm.data.build import read_documents
-from jpfm.tokens.extension_base import BaseTokenizer, as_text
-from jpfm.tokens.extension_merges import I64, Learned, Piece, continue_merges
-from jpfm.tokens.extension_pieces import JAPANESE_PATTERN, PieceRules
-from jpfm.tokens.extension_unigram import score_pieces
-from jpfm.tokens.extension_units import Units, collect_units
+from jpfm.tokens.extension.base import BaseTokenizer, as_text
+from jpfm.tokens.extension.merges import I64, Learned, Piece, continue_merges
+from jpfm.tokens.extension.pieces import JAPANESE_PATTERN, PieceRules
+from jpfm.tokens.extension.unigram import score_pieces
+from jpfm.tokens.extension.units import Units, collect_units
 from jpfm.tokens.tokenizer_config import Morphemes
 
 _SPARE = 1.5

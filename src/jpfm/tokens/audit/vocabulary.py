@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from jpfm.tokens.audit_tokenizer import BYTE, I64, KINDS, NORMAL, AuditedTokenizer, Bools
+from jpfm.tokens.audit.tokenizer import BYTE, I64, KINDS, NORMAL, AuditedTokenizer, Bools
 
 SCRIPTS = ("kanji", "hiragana", "katakana", "japanese", "latin", "digits", "symbols", "other", "byte", "special")
 """Of pieces: japanese mixes kana and kanji; symbols hold no letter; other mixes or is of another script."""

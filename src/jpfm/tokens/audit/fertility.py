@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from jpfm.tokens.audit_bootstrap import MIN_UNITS, quantiles, resample
-from jpfm.tokens.audit_text import TOTAL, Domain
-from jpfm.tokens.audit_tokenizer import I64, UNKNOWN, AuditedTokenizer
+from jpfm.tokens.audit.bootstrap import MIN_UNITS, quantiles, resample
+from jpfm.tokens.audit.text import TOTAL, Domain
+from jpfm.tokens.audit.tokenizer import I64, UNKNOWN, AuditedTokenizer
 
 
 class Counts(NamedTuple):

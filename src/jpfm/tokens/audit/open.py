@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 
 from jpfm.core.artifact import MANIFEST, Artifact, open_artifact
 from jpfm.core.errors import DataError, UsageError
-from jpfm.tokens.audit_tokenizer import (
+from jpfm.tokens.audit.tokenizer import (
     AuditedTokenizer,
     FastBackend,
     SentencePieceBackend,

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jpfm.tokens.audit_boundaries import start_marks
-from jpfm.tokens.audit_tokenizer import KINDS, AuditedTokenizer, Bools
+from jpfm.tokens.audit.boundaries import start_marks
+from jpfm.tokens.audit.tokenizer import KINDS, AuditedTokenizer, Bools
 
 EXAMPLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("amount", ("1,234,567円", "￥98,000", "100万円", "3億2,500万円", "十二万三千四百円", "壱百萬円", "1234567890")),

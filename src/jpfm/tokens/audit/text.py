@@ -22,7 +22,7 @@ from jpfm.core.artifact import MANIFEST, Artifact, open_artifact
 from jpfm.core.errors import ArtifactError, DataError, UsageError
 from jpfm.data.build import read_documents
 from jpfm.text.kernels import hash_rows
-from jpfm.tokens.audit_open import named
+from jpfm.tokens.audit.open import named
 
 Split = Literal["held_out", "all", "files"]
 _TEXT = (".txt", ".md", ".text")

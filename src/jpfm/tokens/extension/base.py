@@ -28,8 +28,8 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from jpfm.core.errors import DataError
-from jpfm.tokens.extension_merges import Piece
-from jpfm.tokens.extension_pieces import to_bytes, to_piece
+from jpfm.tokens.extension.merges import Piece
+from jpfm.tokens.extension.pieces import to_bytes, to_piece
 
 Family = Literal["byte_level_bpe", "character_bpe", "unigram"]
 _NEVER = -1e6

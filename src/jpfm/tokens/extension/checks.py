@@ -23,9 +23,9 @@ import polars as pl
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import DataError
 from jpfm.data.build import read_documents
-from jpfm.tokens.extension import Extension, is_text
-from jpfm.tokens.extension_merges import I64
-from jpfm.tokens.extension_pieces import JAPANESE_PATTERN
+from jpfm.tokens.extension.extend import Extension, is_text
+from jpfm.tokens.extension.merges import I64
+from jpfm.tokens.extension.pieces import JAPANESE_PATTERN
 from jpfm.tokens.fuzz import strings
 
 _KINDS = ("japanese", "japanese_and_latin", "latin", "other")
