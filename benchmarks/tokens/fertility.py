@@ -32,7 +32,7 @@ LLM_JP = {
 }
 KINDS = {"old literature": ("aozora",), "technical": ("arch-guidelines",), "statutes": ("statutes",),
          "C++ reference": ("cpprefjp",), "encyclopaedia": ("wikipedia-ner",)}  # fmt: skip
-CUTS = ("short", "bunsetsu", "none")
+WAYS = ("unigram-short", "unigram-bunsetsu", "bpe-bunsetsu", "unigram-none")
 
 
 def corpus_of(folder: Path, shared: Path) -> Artifact:
@@ -81,27 +81,27 @@ def main() -> None:
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--sizes", type=int, nargs="+", default=[48_586, 98_452])
-    parser.add_argument("--cuts", nargs="+", default=list(CUTS))
+    parser.add_argument("--ways", nargs="+", default=list(WAYS))
     parser.add_argument("--record", action="store_true")
     given = parser.parse_args()
     corpus = corpus_of(given.scratch, given.shared)
     sources = list(corpus.manifest.stats["sources"])
-    weights = {s: float(corpus.manifest.stats["sources"][s]["chars"]) if s != "statutes" else 0.0 for s in sources}
+    weights = {s: corpus.manifest.stats["sources"][s]["chars"] / 1e6 if s != "statutes" else 0.0 for s in sources}
     rows: list[dict[str, Any]] = []
     for size in given.sizes:
-        for cuts in given.cuts:
-            name = f"{size}-{cuts}"
+        for way in given.ways:
+            name, (model, _, cuts) = f"{size}-{way}", way.partition("-")
             settings = TokenizerConfig(
-                stage="tokenizer", vocab_size=size, morphemes=cuts, weights=weights, short_text="less",
+                stage="tokenizer", model=model, vocab_size=size, morphemes=cuts, weights=weights, short_text="less",
                 max_training_chars=100_000_000,
             )  # fmt: skip
             try:
                 made = train(settings, corpus, given.scratch / name)
             except Exception as error:  # noqa: BLE001 - a size that the text cannot fill is a result
                 print(name, error)
-                rows.append({"size": size, "cuts": cuts, "failed": str(error)})
+                rows.append({"size": size, "way": way, "failed": str(error)})
                 continue
-            rows.append({"size": size, "cuts": cuts, **figures(made.path, corpus)})
+            rows.append({"size": size, "way": way, **figures(made.path, corpus)})
             print(json.dumps(rows[-1], ensure_ascii=False), flush=True)
     facts = report.environment(("sentencepiece", "tokenizers", "fugashi"))
     result = {"rows": rows, "llm_jp": LLM_JP, "corpus": corpus.id, "environment": facts}
@@ -117,7 +117,7 @@ def main() -> None:
             for row in rows:
                 if row["size"] == size:
                     told = row["failed"] if "failed" in row else " | ".join(f"{row[kind]:.3f}" for kind in kinds)
-                    lines.append(f"| {size:,} | jpfm, Unigram, cuts: {row['cuts']} | {told} |")
+                    lines.append(f"| {size:,} | jpfm {row['way']} | {told} |")
         report.write("fertility", result, "\n".join(lines) + "\n")
 
 
