@@ -2,7 +2,7 @@
 
     python -m benchmarks.tokens.fertility SCRATCH --shared FOLDER [--sizes 48586 98452] [--record]
 
-The recipe japanese-open with one document in ten held out (near duplicates are dropped before, so none is in both), and
+The recipe japanese-open with one document in five held out (near duplicates are dropped before, so none is in both), and
 statutes left out of the tokenizer's training altogether. LLM-jp's figures are those measured earlier on unseen text of
 the three kinds (their models are not on this machine); theirs were trained on some hundred times more text.
 """
@@ -38,7 +38,7 @@ WAYS = ("unigram-short", "unigram-bunsetsu", "bpe-bunsetsu", "unigram-none")
 def corpus_of(folder: Path, shared: Path) -> Artifact:
     recipe = config.load(RECIPE, Recipe, [f"root={shared / 'raw'}"]).config
     steps = tuple(
-        step.model_copy(update={"held_out_share": 0.1}) if step.step == "split" else step for step in recipe.steps
+        step.model_copy(update={"held_out_share": 0.2}) if step.step == "split" else step for step in recipe.steps
     )
     made = build(
         recipe.model_copy(update={"steps": steps}), folder / "corpus", engine=Engine(workers=os.cpu_count() or 1)
@@ -82,18 +82,22 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--sizes", type=int, nargs="+", default=[48_586, 98_452])
     parser.add_argument("--ways", nargs="+", default=list(WAYS))
+    parser.add_argument("--weigh", nargs="*", default=[], metavar="SOURCE=TIMES", help="take a source more often")
     parser.add_argument("--record", action="store_true")
     given = parser.parse_args()
     corpus = corpus_of(given.scratch, given.shared)
     sources = list(corpus.manifest.stats["sources"])
     weights = {s: corpus.manifest.stats["sources"][s]["chars"] / 1e6 if s != "statutes" else 0.0 for s in sources}
+    for word in given.weigh:
+        source, _, times = word.partition("=")
+        weights[source] *= float(times)
     rows: list[dict[str, Any]] = []
     for size in given.sizes:
         for way in given.ways:
-            name, (model, _, cuts) = f"{size}-{way}", way.partition("-")
+            name, (model, _, cuts) = "-".join([str(size), way, *given.weigh]), way.partition("-")
             settings = TokenizerConfig(
-                stage="tokenizer", model=model, vocab_size=size, morphemes=cuts, weights=weights, short_text="less",
-                max_training_chars=100_000_000,
+                stage="tokenizer", model=model, vocab_size=size, morphemes=cuts, weights=weights, short_text="repeat" if given.weigh else "less",
+                max_training_chars=20_000_000 if given.weigh else 100_000_000,
             )  # fmt: skip
             try:
                 made = train(settings, corpus, given.scratch / name)
