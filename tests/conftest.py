@@ -90,7 +90,7 @@ def tokenizer(corpus: Artifact) -> Artifact:
     """A tokenizer of 1500 pieces: small enough that characters without a piece, spelled in bytes, are common."""
     from jpfm.tokens.tokenizer import TokenizerConfig, train
 
-    settings = TokenizerConfig(stage="tokenizer", vocab_size=1500, character_coverage=0.98)
+    settings = TokenizerConfig(stage="tokenizer", vocab_size=1500, character_coverage=0.98, required_characters="none")
     return train(settings, corpus, corpus.path.parent / "tokenizer")
 
 

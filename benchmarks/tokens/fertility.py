@@ -96,8 +96,8 @@ def main() -> None:
         for way in given.ways:
             name, (model, _, cuts) = "-".join([str(size), way, *given.weigh]), way.partition("-")
             settings = TokenizerConfig(
-                stage="tokenizer", model=model, vocab_size=size, morphemes=cuts, weights=weights, short_text="repeat" if given.weigh else "less",
-                max_training_chars=20_000_000 if given.weigh else 100_000_000,
+                stage="tokenizer", model=model, vocab_size=size, morphemes=cuts, weights=weights, short_text="repeat",
+                max_training_chars=20_000_000,
             )  # fmt: skip
             try:
                 made = train(settings, corpus, given.scratch / name)

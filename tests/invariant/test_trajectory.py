@@ -188,7 +188,9 @@ def test_tokens_of_another_tokenizer_are_refused(tokens: Artifact, corpus: Artif
     from jpfm.tokens import tokenizer
 
     other = tokenizer.train(
-        tokenizer.TokenizerConfig(stage="tokenizer", vocab_size=1400, character_coverage=0.98),
+        tokenizer.TokenizerConfig(
+            stage="tokenizer", vocab_size=1400, character_coverage=0.98, required_characters="none"
+        ),
         corpus,
         tmp_path / "other",
     )

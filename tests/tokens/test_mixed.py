@@ -20,7 +20,9 @@ from jpfm.tokens.tokenizer import TokenizerConfig, load, load_sentencepiece, tra
 from jpfm.tokens.tokenizer_config import Part
 
 PARTS = (Part(name="ja", share=0.8, kinds=("japanese",)), Part(name="other", share=0.2, kinds=("english", "code")))
-SETTINGS = TokenizerConfig(stage="tokenizer", vocab_size=2000, character_coverage=0.98, parts=PARTS)
+SETTINGS = TokenizerConfig(
+    stage="tokenizer", vocab_size=2000, character_coverage=0.98, required_characters="none", parts=PARTS
+)
 
 
 def _segmentations(text: str, pieces: set[str]) -> list[list[str]]:

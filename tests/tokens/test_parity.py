@@ -59,7 +59,8 @@ def test_the_same_bytes_on_another_number_of_processors(corpus: Artifact, tokeni
         "from pathlib import Path\n"
         "from jpfm.core.artifact import open_artifact\n"
         "from jpfm.tokens.tokenizer import TokenizerConfig, train\n"
-        "config = TokenizerConfig(stage='tokenizer', vocab_size=1500, character_coverage=0.98)\n"
+        "config = TokenizerConfig(stage='tokenizer', vocab_size=1500, character_coverage=0.98, "
+        "required_characters='none')\n"
         f"print(train(config, open_artifact(Path({str(corpus.path)!r})), Path({str(tmp_path / 'one')!r})).id)\n"
     )
     environment = {"PATH": "/usr/bin:/bin", "RAYON_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}

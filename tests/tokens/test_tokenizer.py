@@ -15,7 +15,7 @@ from jpfm.core.errors import ArtifactError, DataError
 from jpfm.data.build import read_documents
 from jpfm.tokens.tokenizer import BOS, EOS, PAD, SPECIALS, UNK, TokenizerConfig, load, load_sentencepiece, train
 
-SETTINGS = TokenizerConfig(stage="tokenizer", vocab_size=1500, character_coverage=0.98)
+SETTINGS = TokenizerConfig(stage="tokenizer", vocab_size=1500, character_coverage=0.98, required_characters="none")
 TEXT = {"add_special_tokens": False, "split_special_tokens": True}
 LINES = [
     "吾輩は猫である。名前はまだ無い。",

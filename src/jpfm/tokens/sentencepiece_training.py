@@ -30,6 +30,7 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from jpfm.core.errors import DataError
+from jpfm.tokens.characters import Required, required
 from jpfm.tokens.morphemes import CUT
 from jpfm.tokens.special_tokens import BOS, EOS, NEWLINE, PAD, SPECIALS, UNK, reserved
 from jpfm.tokens.tokenizer_config import TokenizerConfig
@@ -63,7 +64,7 @@ def learn(lines: pl.Series, config: TokenizerConfig, scratch: Path, *, vocab_siz
         "normalization_rule_name": "identity",
         "add_dummy_prefix": False,
         "remove_extra_whitespaces": False,
-        "required_chars": _spelled((*SPECIALS, *specials.control, reserved(1234567890))),
+        "required_chars": _spelled((*SPECIALS, *specials.control, reserved(1234567890)), config.required_characters),
         "split_digits": config.split_digits,
         "split_by_unicode_script": config.split_scripts != "none",
         "byte_fallback": True,
@@ -110,14 +111,15 @@ def _mend(reason: str) -> str:
         return f"set vocab_size to {found.group(1)} or less, or give it more text"
     if found := re.search(r"required_chars\. \d+ vs (\d+)", reason):
         return (
-            f"set vocab_size above {found.group(1)} (pieces that single characters take), or lower character_coverage"
+            f"set vocab_size above {found.group(1)} (pieces that single characters take), lower character_coverage, or "
+            "set required_characters: none"
         )
     return "set another vocab_size, or give it more text"
 
 
-def _spelled(tokens: tuple[str, ...]) -> str:
-    """The characters that spell control and byte pieces: with a piece each, text that spells one stays text."""
-    return "".join(sorted(set("".join(tokens) + "<0x>ABCDEF")))
+def _spelled(tokens: tuple[str, ...], which: Required) -> str:
+    """Characters that need a piece: with those of control and byte pieces, text that spells one stays text."""
+    return "".join(sorted(set("".join(tokens) + "<0x>ABCDEF" + required(which))))
 
 
 def finish(model: bytes, config: TokenizerConfig) -> bytes:

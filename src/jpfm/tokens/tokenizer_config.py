@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 import pydantic
 
 from jpfm.core.config import Settings, place
+from jpfm.tokens.characters import Required
 from jpfm.tokens.special_tokens import NEWLINE, SpecialTokens
 
 Share = Annotated[float, pydantic.Field(ge=0, le=1_000_000, allow_inf_nan=False)]
@@ -63,6 +64,9 @@ class TokenizerConfig(Settings):
     """Reserved tokens are added behind the pieces until the vocabulary is a multiple of this."""
     character_coverage: Annotated[float, pydantic.Field(ge=0.98, le=1)] = 0.9995
     """Share of characters that get a piece; the rest is spelled in bytes."""
+    required_characters: Required = "basic"
+    """Characters that get a piece even where the text holds none. `basic`: ASCII, kana, letters and digits of both
+    widths, symbols (618 in all); `jis-level-1`: and 2,965 kanji; `none`: coverage alone decides."""
     morphemes: Morphemes = "bunsetsu"
     """Where training text is cut, so that no piece spans a cut. `short`: at UniDic words. `bunsetsu`: not before the
     particles, auxiliaries and suffixes behind a content word. `none`: nowhere. Held-out text at 24,000 pieces,
