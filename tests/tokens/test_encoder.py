@@ -79,7 +79,7 @@ def test_ids_are_those_of_sentencepiece_on_the_sample(
     encoder = Encoder.open(model_of(kind))
     expected = sentencepiece.SentencePieceProcessor(model_file=str(model_of(kind))).encode(lines)
     assert ids_of(encoder, lines) == expected
-    assert encoder.way == ("sentencepiece" if kind == "bpe" else "unigram")
+    assert encoder.way == ("bpe" if kind == "bpe" else "unigram")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -94,7 +94,7 @@ def test_ids_are_those_of_sentencepiece_on_made_up_strings(kind: str, model_of: 
     check()
 
 
-@pytest.mark.parametrize("kind", ["rounded", "plain", "no_bytes"])
+@pytest.mark.parametrize("kind", ["rounded", "plain", "no_bytes", "bpe"])
 def test_ids_are_those_of_sentencepiece_on_20000_mixed_strings(
     kind: str, model_of: Callable[[str], Path], lines: list[str]
 ) -> None:
@@ -243,6 +243,6 @@ def test_ids_are_those_of_sentencepiece_on_real_text(shared_data: Path, model_of
     ]  # fmt: skip
     found = [line for text in documents for line in text.split("\n")]
     assert len(found) > 1000
-    for kind in ("ours", "plain"):
+    for kind in ("ours", "plain", "bpe"):
         expected = sentencepiece.SentencePieceProcessor(model_file=str(model_of(kind))).encode(found)
         assert ids_of(Encoder.open(model_of(kind)), found) == expected

@@ -25,7 +25,8 @@ TEXT = {"add_special_tokens": False, "split_special_tokens": True}
 @pytest.fixture(scope="module", params=["unigram", "bpe"])
 def made(request: pytest.FixtureRequest, corpus: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     settings = TokenizerConfig(
-        stage="tokenizer", model=request.param, vocab_size=1800, character_coverage=0.99, morphemes="short",
+        stage="tokenizer", model=request.param, vocab_size=1800, character_coverage=0.99, required_characters="none",
+        morphemes="short",
         pad_vocab_to_multiple_of=128, special_tokens=SPECIAL,
     )  # fmt: skip
     return train(settings, corpus, tmp_path_factory.mktemp("export") / request.param)
