@@ -171,6 +171,26 @@ def test_text_that_is_never_settled_still_encodes(tmp_path: Path) -> None:
     assert sorted(ids_of(encoder, ["あ" * 200_001])[0]) == [3, *[4] * 100_000]
 
 
+def test_spaces_without_a_piece_of_their_own_are_three_bytes_each(tmp_path: Path) -> None:
+    """More tokens than bytes of text."""
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.trainer_spec.model_type = proto.trainer_spec.UNIGRAM
+    proto.trainer_spec.byte_fallback = True
+    proto.normalizer_spec.add_dummy_prefix = proto.normalizer_spec.remove_extra_whitespaces = False
+    proto.pieces.add(piece="<unk>", score=0, type=2)
+    for byte in range(256):
+        proto.pieces.add(piece=f"<0x{byte:02X}>", score=0, type=6)
+    for piece, score in (("a", -1.0), ("▁a", -2.0)):
+        proto.pieces.add(piece=piece, score=score, type=1)
+    (tmp_path / "m.model").write_bytes(proto.SerializeToString())
+    encoder = Encoder.open(tmp_path / "m.model")
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "m.model"))
+    strings = [" " * 2000, " a" * 50 + "  ", "あ" * 300]
+    assert encoder.way == "unigram"
+    assert ids_of(encoder, strings) == pieces.encode(strings)
+    assert len(ids_of(encoder, strings)[0]) == 6000
+
+
 def test_a_slice_of_a_column_and_large_strings_encode(model_of: Callable[[str], Path], lines: list[str]) -> None:
     encoder = Encoder.open(model_of("ours"))
     some = [line for line in lines if line][:50]

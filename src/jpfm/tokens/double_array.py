@@ -104,6 +104,37 @@ def _place(first, order, codes, alphabet):  # type: ignore[no-untyped-def]
     return bases, top
 
 
+@_jit
+def decode(data, begin, end, low, pages, high, codes, places):  # type: ignore[no-untyped-def]
+    """Characters of a document as codes, and the byte each begins at; returns how many."""
+    count = 0
+    place = begin
+    while place < end:
+        byte = np.uint32(data[place])
+        places[count] = place - begin
+        if byte < 0x80:
+            codes[count] = low[byte]
+            place += 1
+        elif byte < 0xE0 and place + 1 < end:
+            codes[count] = low[((byte & 0x1F) << 6) | (data[place + 1] & np.uint32(0x3F))]
+            place += 2
+        elif byte < 0xF0 and place + 2 < end:
+            point = ((byte & 0x0F) << 12) | ((data[place + 1] & np.uint32(0x3F)) << 6)
+            codes[count] = low[point | (data[place + 2] & np.uint32(0x3F))]
+            place += 3
+        elif place + 3 < end:
+            point = ((byte & 0x07) << 18) | ((data[place + 1] & np.uint32(0x3F)) << 12)
+            point |= ((data[place + 2] & np.uint32(0x3F)) << 6) | (data[place + 3] & np.uint32(0x3F))
+            codes[count] = high[pages[point >> 8], point & 0xFF]
+            place += 4
+        else:
+            codes[count] = 0
+            place = end
+        count += 1
+    places[count] = end - begin
+    return count
+
+
 @dataclass(frozen=True)
 class DoubleArray:
     """The trie of some pieces, and the codes of their characters."""

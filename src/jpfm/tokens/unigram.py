@@ -22,7 +22,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from jpfm.tokens.double_array import BASE, CHECK, ID, ROOT, SCORE, DoubleArray
+from jpfm.tokens.double_array import BASE, CHECK, ID, ROOT, SCORE, DoubleArray, decode
 
 _jit: Any = numba.njit(cache=True, nogil=True)
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
@@ -32,37 +32,6 @@ _USER_DEFINED_COST = 0.1
 _PATH = 1 << 12  # characters; eight times as many where so many cannot be settled
 _SETTLE = 96  # characters: writing out shorter stretches costs more than it saves
 _SPACE = 0x20
-
-
-@_jit
-def _decode(data, begin, end, low, pages, high, codes, places):  # type: ignore[no-untyped-def]
-    """Characters of a document as codes, and the byte each begins at; returns how many."""
-    count = 0
-    place = begin
-    while place < end:
-        byte = np.uint32(data[place])
-        places[count] = place - begin
-        if byte < 0x80:
-            codes[count] = low[byte]
-            place += 1
-        elif byte < 0xE0 and place + 1 < end:
-            codes[count] = low[((byte & 0x1F) << 6) | (data[place + 1] & np.uint32(0x3F))]
-            place += 2
-        elif byte < 0xF0 and place + 2 < end:
-            point = ((byte & 0x0F) << 12) | ((data[place + 1] & np.uint32(0x3F)) << 6)
-            codes[count] = low[point | (data[place + 2] & np.uint32(0x3F))]
-            place += 3
-        elif place + 3 < end:
-            point = ((byte & 0x07) << 18) | ((data[place + 1] & np.uint32(0x3F)) << 12)
-            point |= ((data[place + 2] & np.uint32(0x3F)) << 6) | (data[place + 3] & np.uint32(0x3F))
-            codes[count] = high[pages[point >> 8], point & 0xFF]
-            place += 4
-        else:
-            codes[count] = 0
-            place = end
-        count += 1
-    places[count] = end - begin
-    return count
 
 
 @_jit
@@ -76,7 +45,7 @@ def _search(  # type: ignore[no-untyped-def]
     filled = offsets[resume]
     for document in range(resume, starts.shape[0] - 1):
         begin = starts[document]
-        count = _decode(data, begin, starts[document + 1], low, pages, high, codes, places)
+        count = decode(data, begin, starts[document + 1], low, pages, high, codes, places)
         begun = reach = 0  # first character that is not settled; how far pieces reach
         was_unknown = False
         place = 0
@@ -185,6 +154,8 @@ class Unigram:
     """Characters of the longest piece."""
     _exact: bool
     """Scores are integers."""
+    _room: int
+    """Tokens that a byte of text can make at most."""
 
     @classmethod
     def compile(cls, proto: Any) -> "Unigram | None":
@@ -223,6 +194,7 @@ class Unigram:
             table.units if exact else by_unit[:, None].astype(np.float32), SCORE if exact else 0,
             np.int64(round(float(unknown_score) * _UNIT)) if exact else unknown_score,
             int(np.flatnonzero(kinds == _UNKNOWN)[0]), byte_ids, max(map(len, pieces)), exact,
+            1 if len(byte_ids) and "▁" in pieces else 3,  # a space without a piece is the three bytes of ▁
         )  # fmt: skip
 
     def encode(
@@ -240,7 +212,7 @@ class Unigram:
         size = int(starts[-1] - starts[0])
         number, stored = (np.int64, np.int64) if self._exact else (np.float32, np.float32)
         worst = np.int64(-(1 << 62)) if self._exact else np.float32(-np.inf)
-        out = np.empty(size if len(self._byte_ids) and self._low[_SPACE] else 3 * size, dtype=np.uint32)
+        out = np.empty(self._room * size, dtype=np.uint32)
         offsets = np.zeros(len(starts), dtype=np.int64)
         line = int(self._low[ord("\n")]) or -1
         escaped = self._byte_ids[list("▁".encode())] if len(self._byte_ids) else self._byte_ids
