@@ -1,17 +1,29 @@
 """`jpfm data ...`: build a corpus and look at it. Never imports torch."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from jpfm.cli.shared import Dry, Out, Overrides, Workers, emit, load_config, make_engine, require_out, show_dry_run
+from jpfm.cli.shared import (
+    Address,
+    Dry,
+    EngineOption,
+    Finish,
+    Out,
+    Overrides,
+    Part,
+    Workers,
+    emit,
+    load_config,
+    make_engine,
+    print_table,
+    require_out,
+    show_dry_run,
+)  # fmt: skip
 from jpfm.core.errors import UsageError
 from jpfm.core.log import log
 from jpfm.core.shards import Slice
-
-EngineKind = Literal["local", "ray"]
 
 app = typer.Typer(help="Build a corpus from raw files and look at it.", no_args_is_help=True)
 
@@ -22,19 +34,13 @@ def build(
     overrides: Overrides = None,
     out: Out = None,
     workers: Workers = None,
-    part: Annotated[
-        str | None, typer.Option("--slice", metavar="I/N", help="Build only this part; for array jobs.")
-    ] = None,
+    part: Part = None,
     decide: Annotated[
         bool, typer.Option("--decide", help="When all slices are done: make the next decision (dedup and the like).")
     ] = False,
-    finish: Annotated[
-        bool, typer.Option("--finish", help="Finish what slices began; refused while some are missing.")
-    ] = False,
-    engine: Annotated[EngineKind, typer.Option(help="local: processes on this machine. ray: a Ray cluster.")] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="With --engine ray: a running cluster (HOST:PORT or auto); else one starts here.")
-    ] = None,
+    finish: Finish = False,
+    engine: EngineOption = "local",
+    address: Address = None,
     limit_docs: Annotated[int | None, typer.Option(min=1, help="Documents to read of each shard, for a trial.")] = None,
     dry_run: Dry = False,
 ) -> None:
@@ -50,8 +56,6 @@ def build(
     target = require_out(out, "data build")
     if sum((part is not None, decide, finish)) > 1:
         raise UsageError("--slice, --decide and --finish are steps of their own", hint="run them one after the other")
-    if address is not None and engine != "ray":
-        raise UsageError("--address belongs to --engine ray", hint="add --engine ray, or leave --address out")
     made = build_corpus(
         loaded.config, target, engine=make_engine(engine, workers, address),
         part=Slice.parse(part) if part else None, decide=decide, finish=finish, limit_docs=limit_docs,
@@ -113,21 +117,7 @@ def judge(
     rows.append(["kept", *(f"{verdict.kept:,}" for verdict in verdicts)])
     rows.append(["kept share", *("–" if v.kept_share is None else f"{v.kept_share:.1%}" for v in verdicts)])
     rows.append(["characters kept", *("–" if v.kept_chars is None else f"{v.kept_chars:,}" for v in verdicts)])
-    _print_table(rows)
-
-
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows, the first of them the heading; wide enough for all columns when it goes into a file."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for position, name in enumerate(rows[0]):
-        table.add_column(name, justify="left" if position == 0 else "right", no_wrap=True)
-    for row in rows[1:]:
-        table.add_row(*row)
-    console = Console()
-    console.print(table) if console.is_terminal else Console(width=400).print(table)
+    print_table(rows)
 
 
 def _filters(word: str) -> list[Any]:
@@ -163,7 +153,7 @@ def stats(corpus: Path) -> None:
     from jpfm.core.artifact import open_artifact
     from jpfm.data.look import funnel
 
-    _print_table(funnel(open_artifact(corpus, "corpus").manifest.stats))
+    print_table(funnel(open_artifact(corpus, "corpus").manifest.stats))
 
 
 @app.command()
@@ -193,7 +183,7 @@ def contamination(
     from jpfm.data.contamination import examples, table
 
     artifact = open_artifact(corpus, "corpus")
-    _print_table(table(artifact))
+    print_table(table(artifact))
     for text in examples(artifact, number=number) if number else ():
         emit(text)
 
