@@ -117,7 +117,7 @@ def main() -> None:
         for size in given.sizes:
             if size in LLM_JP:
                 name, *known = LLM_JP[size]
-                lines.append(f"| {size:,} | LLM-jp {name} (told) | " + " | ".join(map(str, known)) + " | | |")
+                lines.append(f"| {size:,} | LLM-jp {name} (reported) | " + " | ".join(map(str, known)) + " | | |")
             for row in rows:
                 if row["size"] == size:
                     told = row["failed"] if "failed" in row else " | ".join(f"{row[kind]:.3f}" for kind in kinds)
