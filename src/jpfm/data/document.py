@@ -5,7 +5,7 @@ own (`Source.columns`), the same for every shard of a corpus; signals add column
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,30 +108,54 @@ def to_batch(
         retrieved: date that stands where a document does not tell when it was fetched.
         basis: why the source may be used for training.
     """
-    schema = schema_with(columns)
-    rows: dict[str, list[Any]] = {name: [] for name in schema.names}
-    for document in documents:
-        rows["id"].append(_clean(document.id))
-        rows["text"].append(document.text)
-        rows["source"].append(source)
-        rows["title"].append(_clean(document.title))
-        rows["url"].append(_clean(document.url))
-        rows["licence"].append(_clean(document.licence) or licence)
-        rows["lang"].append(_clean(document.lang))
-        rows["date"].append(_clean(document.date))
-        rows["retrieved"].append(_clean(document.retrieved) or retrieved)
-        rows["basis"].append(basis)
-        rows["encoding"].append(document.encoding)
-        rows["decode_confidence"].append(document.confidence)
-        rows["changed_by"].append("")
-        lifted = {name: document.meta[name] for name in columns if name in document.meta}
+    given: dict[str, Any] = {
+        "id": [clean(document.id) for document in documents],
+        "text": [document.text for document in documents],
+        "title": [clean(document.title) for document in documents],
+        "url": [clean(document.url) for document in documents],
+        "licence": [clean(document.licence) or licence for document in documents],
+        "lang": [clean(document.lang) for document in documents],
+        "date": [clean(document.date) for document in documents],
+        "retrieved": [clean(document.retrieved) or retrieved for document in documents],
+        "encoding": [document.encoding for document in documents],
+        "decode_confidence": [document.confidence for document in documents],
+    }
+    metas = [document.meta for document in documents] if any(document.meta for document in documents) else None
+    return in_columns(given, len(documents), source, licence, columns, metas=metas, retrieved=retrieved, basis=basis)
+
+
+def in_columns(
+    given: Mapping[str, Any],
+    count: int,
+    source: str,
+    licence: str,
+    columns: Sequence[str] = (),
+    *,
+    metas: Sequence[dict[str, Any]] | None = None,
+    retrieved: str = "",
+    basis: str = "licence",
+) -> pa.RecordBatch:
+    """Documents of one source as a record batch, where their columns are there already.
+
+    Args:
+        given: arrays or lists of `count` values, or one value for all, by column; what is left out is empty.
+        metas: `meta` of each document; None where no document has any.
+    Other arguments as for `to_batch`.
+    """
+    rows: dict[str, Any] = dict.fromkeys(SCHEMA.names, "") | {
+        "source": source, "licence": licence, "retrieved": retrieved, "basis": basis, "encoding": "utf-8",
+        "decode_confidence": 1.0, "meta": "{}",
+    }  # fmt: skip
+    rows |= {**dict.fromkeys(columns), **given}
+    if metas is not None:
         for name in columns:
-            rows[name].append(_text(lifted.get(name)))
-        rows["meta"].append(_json({key: value for key, value in document.meta.items() if key not in lifted}))
-    return pa.record_batch([pa.array(rows[field.name], field.type) for field in schema], schema=schema)
+            rows[name] = [_text(meta.get(name)) for meta in metas]
+        rows["meta"] = [_json({key: value for key, value in meta.items() if key not in columns}) for meta in metas]
+    schema = schema_with(columns)
+    return pa.record_batch([_repeated(rows[field.name], count, field.type) for field in schema], schema=schema)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """A short field without lone surrogates: names and titles come from anywhere."""
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -139,18 +163,18 @@ def _clean(text: str) -> str:
 def _text(value: Any) -> str | None:
     if value is None:
         return None
-    return _clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+    return clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _json(meta: dict[str, Any]) -> str:
     text = json.dumps(meta, ensure_ascii=False, sort_keys=True, default=str)  # Parquet has dates and decimals
-    return _clean(text)  # a lone surrogate goes back to its JSON escape
+    return clean(text)  # a lone surrogate goes back to its JSON escape
 
 
 def quarantine_table(rows: Iterable[Quarantined], source: str) -> pa.Table:
     """Quarantined input as rows for `quarantined/*.parquet`."""
     return pa.Table.from_pylist(
-        [{"id": _clean(row.id), "source": source, "error": row.error, "detail": _clean(row.detail)} for row in rows],
+        [{"id": clean(row.id), "source": source, "error": row.error, "detail": clean(row.detail)} for row in rows],
         schema=QUARANTINED,
     )
 

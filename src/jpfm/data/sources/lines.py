@@ -1,6 +1,7 @@
 """Lines of a file of any size, decoded: what JSONL, CSV and line-by-line text are read with.
 
     for line in lines(member, start=0, stop=None): line.number, line.text, line.encoding, line.error
+    for block in blocks(member): block.before, block.utf8
 
 The file is read in blocks cut at line ends. A block is decoded as a whole, so that the encoding is judged from much
 text; a block that no encoding reads is decoded line by line, so that one bad line costs one line.
@@ -17,6 +18,7 @@ from jpfm.text.decode import UnreadableText, decode
 
 BLOCK_BYTES = 4 << 20
 MAX_LINE_BYTES = 64 << 20
+_MARK = codecs.BOM_UTF8  # U+FEFF, which decoding drops wherever it stands
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
@@ -30,6 +32,37 @@ class Line(NamedTuple):
     error: DataError | None = None
 
 
+class Block(NamedTuple):
+    """Whole lines that were decoded together, or line by line where no encoding reads all of them."""
+
+    before: int
+    """Lines before it."""
+    text: str = ""
+    encoding: str = "utf-8"
+    confidence: float = 1.0
+    raw: bytes | None = None
+    """The text as UTF-8, where the file has it so."""
+    one_by_one: tuple[Line, ...] = ()
+    """The lines, where they were decoded one by one or could not be read; then there is no text."""
+
+    @property
+    def utf8(self) -> bytes:
+        """The text as UTF-8, a newline between lines."""
+        return self.text.encode() if self.raw is None else self.raw
+
+    @property
+    def num_lines(self) -> int:
+        """How many lines there are."""
+        return len(self.one_by_one) or self.text.count("\n") + (not self.text.endswith("\n"))
+
+    def lines(self) -> Iterator[Line]:
+        """The lines one by one."""
+        yield from self.one_by_one
+        texts = [] if self.one_by_one else self.text.removesuffix("\n").split("\n")
+        for number, text in enumerate(texts, self.before + 1):
+            yield Line(number, text.removesuffix("\r"), self.encoding, self.confidence)
+
+
 def lines(member: Member, *, start: int = 0, stop: int | None = None, head: bytes = b"") -> Iterator[Line]:
     """Every line that begins at a byte in [start, stop).
 
@@ -39,33 +72,38 @@ def lines(member: Member, *, start: int = 0, stop: int | None = None, head: byte
     Raises:
         BrokenInput: the file ends early; the lines before it were yielded.
     """
+    for block in blocks(member, start=start, stop=stop, head=head):
+        yield from block.lines()
+
+
+def blocks(member: Member, *, start: int = 0, stop: int | None = None, head: bytes = b"") -> Iterator[Block]:
+    """The same lines in blocks of about BLOCK_BYTES, for readers that take many at once. Arguments as for `lines`."""
     number, codec = 0, None
-    for block, error in _blocks(member, start, stop, head):
+    for data, error in _blocks(member, start, stop, head):
         if error is not None:
-            number += 1
-            yield Line(number, "", error=error)
-            continue
-        if isinstance(block, str):
-            for text in block.removesuffix("\n").split("\n"):
-                number += 1
-                yield Line(number, text.removesuffix("\r"), "utf-16")
-            continue
+            block = Block(number, one_by_one=(Line(number + 1, "", error=error),))
+        elif isinstance(data, str):
+            block = Block(number, data, "utf-16")
+        else:
+            try:
+                text, codec, confidence = decode(data, codec)
+            except UnreadableText:
+                block = Block(number, one_by_one=tuple(_one_by_one(data, codec, number)))
+            else:
+                as_written = codec == "utf-8" and _MARK not in data
+                block = Block(number, text, codec, confidence, data if as_written else None)
+        number += block.num_lines
+        yield block
+
+
+def _one_by_one(data: bytes, codec: str | None, before: int) -> Iterator[Line]:
+    for number, raw in enumerate(data.removesuffix(b"\n").split(b"\n"), before + 1):
         try:
-            decoded = decode(block, codec)
-        except UnreadableText:
-            for raw in block.removesuffix(b"\n").split(b"\n"):
-                number += 1
-                try:
-                    one = decode(raw, codec)
-                except UnreadableText as bad:
-                    yield Line(number, "", error=bad)
-                else:
-                    yield Line(number, one.text.removesuffix("\r"), one.encoding, one.confidence)
-            continue
-        codec = decoded.encoding
-        for text in decoded.text.removesuffix("\n").split("\n"):
-            number += 1
-            yield Line(number, text.removesuffix("\r"), decoded.encoding, decoded.confidence)
+            one = decode(raw, codec)
+        except UnreadableText as bad:
+            yield Line(number, "", error=bad)
+        else:
+            yield Line(number, one.text.removesuffix("\r"), one.encoding, one.confidence)
 
 
 def _blocks(
@@ -91,7 +129,7 @@ def _blocks(
         position += len(data)
         cut = data.rfind(b"\n") + 1
         if cut:
-            yield rest + data[:cut], None
+            yield b"".join((rest, memoryview(data)[:cut])), None  # one copy, where rest + data[:cut] makes two
             rest = data[cut:]
         else:
             rest += data

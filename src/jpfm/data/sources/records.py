@@ -3,7 +3,7 @@
 import datetime
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, Literal
 
 import pyarrow as pa
@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 
 from jpfm.core.errors import DataError, JpfmError
 from jpfm.data.document import Document, Quarantined
-from jpfm.data.sources.archive import PACKED, Member, open_raw
+from jpfm.data.sources.archive import PACKED, Member, members, open_raw
 from jpfm.data.sources.base import Piece, Source
-from jpfm.data.sources.lines import lines
+from jpfm.data.sources.lines import Line, blocks, lines
+from jpfm.data.sources.record_columns import Rows, in_batches, read_block
 from jpfm.text.decode import decode
 
 _JSON_BYTES = 128 << 20  # one JSON value is held whole, and takes several times its size
@@ -87,10 +88,32 @@ class JsonlSource(RecordSource):
     cuts = "lines"
     format: Literal["jsonl"]
 
+    def batches(
+        self, pieces: Sequence[Piece], columns: Sequence[str], bad: list[Quarantined]
+    ) -> Iterator[pa.RecordBatch]:
+        """As every source gives them, but made column by column (`record_columns`), with no object for a line."""
+        return in_batches((rows for piece in pieces for rows in self._rows(piece, columns)), bad)
+
+    def _rows(self, piece: Piece, columns: Sequence[str]) -> Iterator[Rows | Quarantined]:
+        """What `documents` yields, block by block."""
+        for member in members(piece.path, piece.name, closed=self.closed, start=max(piece.start - 1, 0)):
+            identity = f"{self.name}/{member.name}"
+            if member.error is not None:
+                yield Quarantined(identity, "archive", member.error)
+                continue
+            try:
+                for block in blocks(member, start=piece.start, stop=piece.stop):
+                    yield read_block(self, block, _prefix(identity, piece), columns)
+            except JpfmError as error:
+                yield Quarantined(identity, self.error_kind(error), f"{error.message} ({error.hint})")
+
     def read_range(self, member: Member, identity: str, piece: Piece) -> Iterator[Document | Quarantined]:
         """One document a line. Its id holds the line's number, or range and number in a file read in ranges."""
-        prefix = f"{identity}#" if piece.stop is None else f"{identity}#{piece.start}+"
-        for line in lines(member, start=piece.start, stop=piece.stop):
+        return self.read_lines(lines(member, start=piece.start, stop=piece.stop), _prefix(identity, piece))
+
+    def read_lines(self, some: Iterable[Line], prefix: str) -> Iterator[Document | Quarantined]:
+        """Lines one by one, as Python's own reader of JSON takes them."""
+        for line in some:
             where = f"{prefix}{line.number}"
             if line.error is not None:
                 detail = f"line {line.number}: {line.error.message} ({line.error.hint})"
@@ -104,6 +127,14 @@ class JsonlSource(RecordSource):
                 yield Quarantined(where, "format", f"line {line.number} is not JSON: {error}")
                 continue
             yield self.to_document(record, where, line.encoding, line.confidence)
+
+    def to_batch(self, documents: Sequence[Document], columns: Sequence[str]) -> pa.RecordBatch:
+        """Documents with what the source's rights say of them."""
+        return self._batch(documents, columns)
+
+
+def _prefix(identity: str, piece: Piece) -> str:
+    return f"{identity}#" if piece.stop is None else f"{identity}#{piece.start}+"
 
 
 class JsonSource(RecordSource):
