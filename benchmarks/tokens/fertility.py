@@ -2,7 +2,7 @@
 
     python -m benchmarks.tokens.fertility SCRATCH --shared FOLDER [--sizes 48586 98452] [--record]
 
-The recipe japanese-open with one document in five held out (near duplicates are dropped before, so none is in both), and
+The recipe japanese-open with one document in five held out (near duplicates are dropped before: none is in both), and
 statutes left out of the tokenizer's training altogether. LLM-jp's figures are those measured earlier on unseen text of
 the three kinds (their models are not on this machine); theirs were trained on some hundred times more text.
 """
