@@ -12,7 +12,7 @@ import pytest
 
 from jpfm.core import artifact as artifacts
 from jpfm.core.artifact import Artifact, Draft, Finished, open_artifact, produce, verify
-from jpfm.core.errors import ArtifactError
+from jpfm.core.errors import ArtifactError, DataError, JpfmError, UsageError
 from jpfm.core.lock import lock
 
 CONFIG = {"name": "試作", "steps": 3}
@@ -111,6 +111,31 @@ def test_other_settings_on_the_same_folder_are_refused_by_name(tmp_path: Path, f
     assert "config.steps: 3 there, 4 asked" in caught.value.message
     assert "config.extra: null there, [1] asked" in caught.value.message
     assert "take another --out" in caught.value.hint
+
+
+@pytest.mark.parametrize("error", [UsageError, DataError])
+def test_a_mistake_in_the_settings_leaves_nothing_that_the_mended_line_must_resume(
+    tmp_path: Path, error: type[JpfmError]
+) -> None:
+    def mistaken(draft: Draft) -> Finished:
+        draft.status("choosing")
+        (draft.path / "empty").mkdir()
+        raise error("weights name 'laws'", hint="sources: law")
+
+    with pytest.raises(error):
+        _make(tmp_path / "a", mistaken, weights="laws")
+    assert not (tmp_path / "a.partial").exists()
+    assert _make(tmp_path / "a", weights="law").id
+
+    def later(draft: Draft) -> Finished:
+        (draft.path / "shard").write_text("work of an hour")
+        raise error("the next shard is broken", hint="mend it")
+
+    with pytest.raises(error):
+        _make(tmp_path / "b", later)
+    assert (tmp_path / "b.partial" / "shard").exists()
+    with pytest.raises(ArtifactError, match="started with other settings"):
+        _make(tmp_path / "b", steps=9)
 
 
 def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ DATED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("one", "two"), itertools.permutations(DATED, 2))
+@pytest.mark.parametrize(("one", "two"), list(itertools.permutations(DATED, 2)))
 def test_the_newest_stays_and_an_unknown_date_is_the_oldest(one: str, two: str) -> None:
     step = _exact(prefer={"rule": "newest"})
     first, second = step.sketch(_batch(["文", "文"], dates=[one, two])).column("priority").to_pylist()

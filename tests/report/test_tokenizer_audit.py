@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.tokens.audit_made import GOLD, unigram
+from tests.tokens.audit_made import GOLD, unigram, uneven_corpus
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -91,6 +91,35 @@ def test_what_the_reader_is_told(made: Artifact) -> None:
     assert "<b>敵: loses characters" not in told, "it spells what it does not know in bytes"
     glitch = next(one for one in figures(made)["tokenizers"] if one["name"] == "<b>敵")
     assert glitch["vocabulary"]["unreachable_pieces"] == [GLITCH]  # type: ignore[index]
+
+
+def test_a_source_without_held_out_documents_is_named(tmp_path: Path) -> None:
+    made = uneven_corpus(tmp_path / "in")
+    peer = unigram(tmp_path / "peer", {"晴": -1.0})
+    audited = tokenizer_audit(
+        [str(peer)], [str(made.path)], tmp_path / "out", settings=SETTINGS, speed_bytes=0
+    )  # fmt: skip
+    found = figures(audited)
+    assert [(one["name"], one["corpus"]) for one in found["absent"]] == [("law", made.id), ("empty", made.id)]
+    for language, words in (
+        ("en", "law: not measured, here or in total: no document of it is held out (1 document, all for training)."),
+        ("en", "empty: not measured, here or in total: the corpus keeps no document of it."),
+        ("ja", "law：1文書すべてが学習用で、取り分けた文書がないため、測っていません（合計にも含みません）。"),
+        ("ja", "empty：コーパスに残った文書がないため、測っていません（合計にも含みません）。"),
+    ):
+        assert words in [one[language] for one in found["notices"]]
+        assert f">{words}</span>" in (audited.path / "index.html").read_text(encoding="utf-8")
+
+
+def test_one_of_each_is_written_in_the_singular(tmp_path: Path) -> None:
+    text = tmp_path / "一.txt"
+    text.write_text("晴れ", encoding="utf-8")
+    peer = unigram(tmp_path / "peer", {"晴": -1.0})
+    page = tokenizer_audit([str(peer)], [str(text)], tmp_path / "out", settings=SETTINGS, speed_bytes=0)
+    written = (page.path / "index.html").read_text(encoding="utf-8")
+    assert "1 tokenizer compared on 1 domain, 2 characters." in written
+    assert "1 document is too few for an interval" in written
+    assert "1 sentence, 1 word<" in written
 
 
 def test_speed_lies_beside_and_the_id_does_not_depend_on_it(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from tests.conftest import tiny_training
@@ -30,7 +31,13 @@ def test_a_step_is_read_back(checkpoint: Artifact, tokens: Artifact) -> None:
     order = TokenOrder(TokenStore.open(tokens), config.seq_len, config.rows_per_step, config.seed)
     for step in (1, 7, 12):
         seen = trace(checkpoint.path, step)
-        assert seen.to_dicts() == order.documents(step - 1).to_pylist()
+        rows = zip(seen.iter_rows(named=True), order.documents(step - 1).to_pylist(), strict=True)
+        for row, expected in rows:
+            assert [row[key] for key in ("slot", "id", "licence")] == [
+                expected[key] for key in ("slot", "id", "licence")
+            ]
+            ids = np.fromfile(tokens.path / row["file"], dtype=np.uint16)[row["start"] : row["stop"]]
+            assert np.array_equal(ids, order.store.read(expected["first"], expected["last"]))
         assert seen["slot"].unique().sort().to_list() == list(range(config.rows_per_step))
     half = trace(checkpoint.path, 3, rank=1, world=2)
     whole = trace(checkpoint.path, 3)
@@ -39,8 +46,10 @@ def test_a_step_is_read_back(checkpoint: Artifact, tokens: Artifact) -> None:
 
 
 def test_steps_and_ranks_that_are_not_there(checkpoint: Artifact, corpus: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the run has steps 1 to 12"):
+    with pytest.raises(UsageError, match="has seen steps 1 to 12"):
         trace(checkpoint.path, 13)
+    with pytest.raises(UsageError, match="step-00000004 has seen steps 1 to 4"):
+        trace(checkpoint.path / "steps" / "step-00000004", 5)
     with pytest.raises(UsageError, match="--rank 2 of 2"):
         trace(checkpoint.path, 1, rank=2, world=2)
     with pytest.raises(ArtifactError, match="holds no checkpoint"):

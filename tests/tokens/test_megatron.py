@@ -65,8 +65,8 @@ def test_files_with_eos_are_taken_as_they_are_without_a_copy(tmp_path: Path) -> 
     assert os.path.samefile(prefix.with_suffix(".bin"), artifact.path / "others-00000.bin")
     assert (artifact.path / "others-00000.idx").read_bytes() == prefix.with_suffix(".idx").read_bytes()
     assert artifact.manifest.stats | {"files": None} == {
-        "documents": 3, "tokens": 7, "vocab_size": 100, "eos": 2, "append_eos": True, "dtype": "uint16",
-        "tokenizer": None, "tokens_by_source": {"others": 7}, "tokens_by_licence": {"CC-BY-SA-4.0": 7}, "files": None,
+        "documents": 3, "tokens": 7, "vocab_size": 100, "eos": 2, "append_eos": True, "eos_added": {},
+        "dtype": "uint16", "tokenizer": None, "tokens_by_source": {"others": 7}, "tokens_by_licence": {"CC-BY-SA-4.0": 7}, "files": None,
     }  # fmt: skip
     table = pq.read_table(artifact.path / "others-00000.docs.parquet").to_pydict()
     assert table["id"] == ["others:0", "others:1", "others:2"]
@@ -79,10 +79,12 @@ def test_files_with_eos_are_taken_as_they_are_without_a_copy(tmp_path: Path) -> 
     assert {entry.path for entry in source.manifest.files} == {"others.bin", "others.idx"}
 
 
-def test_files_without_eos_get_it(tmp_path: Path) -> None:
+def test_files_without_eos_get_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     prefix = write_pair(tmp_path / "wiki", [[5, 6], [7, 2, 9], []])
     artifact = made(config(prefix), tmp_path / "tokens")
     assert documents_of(artifact) == [[5, 6, 2], [7, 2, 9, 2], [2]]
+    assert artifact.manifest.stats["eos_added"] == {"others": 3}
+    assert "others: no document ended with EOS 2; it was put after each of 3" in caplog.text
 
 
 def test_a_width_that_differs_from_the_vocabulary_s_is_changed(tmp_path: Path) -> None:

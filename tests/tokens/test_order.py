@@ -359,10 +359,28 @@ def test_damaged_files_are_said_so_at_the_start(tmp_path: Path, file: str, chang
 
 def test_an_index_of_another_file_is_said_so_when_it_is_read(tmp_path: Path) -> None:
     artifact = made(tmp_path / "t", BLEND)
+    whole = (artifact.path / "notes-00000.idx").read_bytes()
     (artifact.path / "notes-00000.idx").write_bytes((artifact.path / "notes-00001.idx").read_bytes())
-    store = TokenStore.open(artifact)
-    with pytest.raises(ArtifactError, match=r"2 documents, 128 tokens \(int32\); expected 5, 344"):
-        TokenOrder(store, 8, 4, packing="best_fit")
+    with pytest.raises(ArtifactError, match="2 documents of int32; expected 5"):
+        TokenStore.open(artifact)
+    write_index(artifact.path / "notes-00000.idx", np.array([2, 2, 9, 300, 30], dtype=np.int32), np.dtype(np.int32))
+    with pytest.raises(ArtifactError, match=r"5 documents, 343 tokens \(int32\); expected 5, 344"):
+        TokenOrder(TokenStore.open(artifact), 8, 4, packing="best_fit")
+    (artifact.path / "notes-00000.idx").write_bytes(whole)
+    (artifact.path / "notes-00000.docs.parquet").write_bytes((artifact.path / "laws-00000.docs.parquet").read_bytes())
+    with pytest.raises(ArtifactError, match="6 documents of laws, 138 tokens; expected 5 of notes, 344"):
+        TokenOrder(TokenStore.open(artifact), 8, 12).documents(0)
+
+
+def test_an_id_beyond_the_vocabulary_is_named_before_a_model_sees_it(tmp_path: Path) -> None:
+    artifact = made(tmp_path / "t", BLEND)
+    ids = np.fromfile(artifact.path / "novels-00001.bin", dtype=np.int32)
+    ids[40] = 60_000
+    ids.tofile(artifact.path / "novels-00001.bin")
+    for packing in ("concat", "best_fit"):
+        order = TokenOrder(TokenStore.open(artifact), 16, 100, packing=packing)
+        with pytest.raises(ArtifactError, match=r"novels-00001\.bin: token id 60,000 at 40 in a vocabulary of"):
+            order.batch(0)
 
 
 def test_stores_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:

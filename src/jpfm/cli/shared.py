@@ -25,7 +25,9 @@ EngineOption = Annotated[EngineKind, typer.Option(help="local: processes on this
 Address = Annotated[
     str | None, typer.Option(help="With --engine ray: a running cluster (HOST:PORT or auto); else one starts here.")
 ]
-Part = Annotated[str | None, typer.Option("--slice", metavar="I/N", help="Do only this part; for array jobs.")]
+Part = Annotated[
+    str | None, typer.Option("--slice", metavar="I/N", help="Do only this part, 0/4 to 3/4 for four; for array jobs.")
+]
 Finish = Annotated[bool, typer.Option("--finish", help="Finish what slices began; refused while some are missing.")]
 
 S = TypeVar("S", bound=Settings)

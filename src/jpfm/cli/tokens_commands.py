@@ -121,7 +121,7 @@ def trace(
     world: Annotated[int, typer.Option(min=1, help="With --rank: how many processes.")] = 1,
     out: Annotated[Path | None, typer.Option("--out", help="Write a .parquet, .csv or .jsonl file instead.")] = None,
 ) -> None:
-    """Which documents, licences and token ranges a step of a run saw."""
+    """Which documents, licences and token ranges a step of a run saw; `stop` is exclusive, positions are of `file`."""
     from jpfm.report.trace import trace as traced
 
     seen = traced(run, step, rank, world)

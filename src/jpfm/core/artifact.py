@@ -27,7 +27,7 @@ from typing import IO, Any, Literal
 import pydantic
 
 from jpfm.core import run
-from jpfm.core.errors import ArtifactError
+from jpfm.core.errors import ArtifactError, DataError, UsageError
 from jpfm.core.lock import lock
 from jpfm.core.log import Events, log
 from jpfm.core.rights import Rights
@@ -115,13 +115,8 @@ def artifact_id(
     kind: Kind, version: int, config: Mapping[str, Any], parents: Sequence[str], files: Sequence[FileEntry]
 ) -> str:
     """The content-derived name of an artifact: the same on any machine."""
-    body = {
-        "kind": kind,
-        "version": version,
-        "config": config,
-        "parents": list(parents),
-        "files": [[entry.path, entry.sha256] for entry in files],
-    }
+    hashes = [[entry.path, entry.sha256] for entry in files]
+    body = {"kind": kind, "version": version, "config": config, "parents": list(parents), "files": hashes}
     return f"{kind}-{hashlib.sha256(canonical_json(body).encode()).hexdigest()[:12]}"
 
 
@@ -160,7 +155,11 @@ def produce(
         events = Events(draft.logs / "events.jsonl")
         events.write("resumed" if draft.resumed else "started", kind=kind)
         info = run.start(inputs={p.id: os.path.relpath(p.path, out) for p in parents})
-        result = work(draft)
+        try:
+            result = work(draft)
+        except (UsageError, DataError):
+            _drop_empty(draft)
+            raise
         for leftover in draft.path.glob(f"*{DISCARDED}"):
             discard(leftover)
         events.write("finished", kind=kind)
@@ -209,6 +208,13 @@ def open_draft(out: Path, plan: dict[str, Any]) -> Draft:
         write_text(own, canonical_json(plan, indent=1))
         os.replace(own, plan_file)
     return Draft(partial, resumed, plan["config"], tuple(plan["parents"]))
+
+
+def _drop_empty(draft: Draft) -> None:
+    """A mistake in the settings, found before anything was made, leaves nothing that a corrected line must resume."""
+    made = (path for path in draft.path.rglob("*") if path.is_file() and path.relative_to(draft.path).parts[0] != LOGS)
+    if {path.name for path in made} <= {PLAN}:
+        discard(draft.path)
 
 
 def _publish(draft: Draft, manifest: Manifest, out: Path) -> None:

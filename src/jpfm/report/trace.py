@@ -1,14 +1,16 @@
 """Which documents a step of a run saw: `jpfm tokens trace RUN --step N`.
 
-    seen = trace(Path("out/model"), step=100)            # slot, id, source, licence, first, last
+    seen = trace(Path("out/model"), step=100)            # slot, id, source, licence, file, start, stop
     seen = trace(Path("out/model.partial"), step=100, rank=3, world=8)
 
+`start` and `stop` (exclusive) count tokens of the `.bin` named `file`; the first token of a row is only an input.
 Worked out again from the settings in the checkpoint's manifest and the tokens it names; nothing was written down while
 it trained. Steps count from 1, as in the training log.
 """
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from jpfm.core import artifact as artifacts
@@ -60,6 +62,9 @@ def order_of_run(checkpoint: Artifact) -> TokenOrder:
 def trace(folder: Path, step: int, rank: int | None = None, world: int = 1) -> pl.DataFrame:
     """Which documents a step saw.
 
+    Returns:
+        slot (row of the global batch), id, source, licence, file (the `.bin`), and the range of its tokens that the
+        row shows: start, stop (exclusive).
     Args:
         step: from 1, as in the training log.
         rank: one process of `world`; None for all.
@@ -67,12 +72,23 @@ def trace(folder: Path, step: int, rank: int | None = None, world: int = 1) -> p
         UsageError: the step is not one of the run, or the rank not one of the world.
     """
     checkpoint = run_of(folder)
-    steps = int(checkpoint.manifest.config.get("steps", 0))
+    config = checkpoint.manifest.config
+    steps = int(config.get("step") or config.get("steps") or 0)
     if not 1 <= step <= steps:
-        raise UsageError(f"--step {step}: the run has steps 1 to {steps}", hint="name one of them")
+        raise UsageError(f"--step {step}: {checkpoint.path} has seen steps 1 to {steps}", hint="name one of them")
     if rank is not None and not 0 <= rank < world:
         raise UsageError(f"--rank {rank} of {world} processes", hint="name --world W, and a rank from 0 to W - 1")
     order = order_of_run(checkpoint)
     if rank is None:
         rank, world = 0, 1
-    return pl.DataFrame(pl.from_arrow(order.documents(step - 1, rank, world)))
+    seen = pl.DataFrame(pl.from_arrow(order.documents(step - 1, rank, world)))
+    store = order.store
+    number = np.searchsorted(store.first, seen["first"].to_numpy(), side="right") - 1
+    files = pl.Series("file", [file.bin.name for file in store.files])
+    begin = pl.Series("begin", store.first[:-1])
+    return seen.select(
+        "slot", "id", "source", "licence",
+        files.gather(number),
+        (pl.col("first") - begin.gather(number)).alias("start"),
+        (pl.col("last") - begin.gather(number)).alias("stop"),
+    )  # fmt: skip

@@ -79,6 +79,22 @@ def read_index(path: Path) -> tuple[npt.NDArray[np.int32], np.dtype[Any]]:
     return _map(path, "<i4", _HEADER.size, count), dtype
 
 
+def read_header(path: Path) -> tuple[np.dtype[Any], int]:
+    """Dtype of the ids and number of documents, without reading the index.
+
+    Raises:
+        ArtifactError: as `read_index`.
+    """
+    _, documents, dtype = _header(path)
+    return dtype, documents - 1
+
+
+def read_documents(path: Path) -> tuple[npt.NDArray[np.int32], np.dtype[Any]]:
+    """As `read_index`, with the sequences of one document added up."""
+    count, documents, dtype = _header(path)
+    return _by_document(path, _map(path, "<i4", _HEADER.size, count), count, documents), dtype
+
+
 def _header(path: Path) -> tuple[int, int, np.dtype[Any]]:
     """Sequences, document indices and dtype; the file's size agrees with them."""
     if not path.exists():

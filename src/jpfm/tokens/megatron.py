@@ -105,6 +105,8 @@ class MegatronJob(FileJob):
         with self.writing() as file:
             if links:
                 _link(Path(self.prefix + ".bin"), file.binary)
+            if missing:
+                file.eos_added = len(pair.lengths)
             for first, ids, lengths in _blocks(pair):
                 if missing:
                     ids, lengths = _with_ends(ids, lengths, self.eos), lengths + 1

@@ -2,13 +2,14 @@
 
     order = TokenOrder(store, seq_len=512, rows_per_step=8, mixture=Mixture(weights={"aozora": 0.3, "law": 0.7}))
     batch = order.batch(step=100, rank=0, world=2)          # (4, 513) uint32
-    table = order.documents(step=100)                       # id, source, licence, token range
+    table = order.documents(step=100)                       # id, source, licence, token range (last exclusive)
     table = order.sightings(first, last, steps=5000)        # the way back: which steps saw these token ranges
     order.epochs(5000)                                      # how often each source is seen
 
 Training is a sequence of slots, `rows_per_step` to a step. The mixture's schedule says which source a slot takes its
 row from and how many rows of that source came before; a keyed permutation of the source's rows, another for each epoch,
 says which row that is; the layout (`packing`) says which tokens the row holds. Each of the three has a way back.
+Steps count from 0 here; logs, checkpoints and `jpfm tokens trace` count from 1.
 Rank r of w takes slots r, r + w, ... of the step, so the global batch is the same for any w.
 """
 
@@ -164,8 +165,17 @@ class TokenOrder:
         return out
 
     def fill(self, out: npt.NDArray[np.uint32], step: int, rank: int = 0, world: int = 1) -> None:
-        """`batch` into an array of that shape (pinned memory, a buffer that is used again)."""
+        """`batch` into an array of that shape (pinned memory, a buffer that is used again).
+
+        Raises:
+            ArtifactError: an id is not one of the vocabulary.
+        """
         rows = self._part_of(step, rank, world)
+        self._fill(out, rows)
+        if int(out.max()) >= self.store.vocab_size:  # a GPU would stop with an assertion far from here
+            self.store.refuse_ids(*(self.layouts[s].pieces(np.array([r])) for s, r in zip(*rows, strict=True)))
+
+    def _fill(self, out: npt.NDArray[np.uint32], rows: Rows) -> None:
         concat = self.packing == "concat"
         for source in np.unique(rows.source).tolist():
             slots = np.flatnonzero(rows.source == source)

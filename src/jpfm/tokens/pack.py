@@ -281,12 +281,19 @@ def _stats(jobs: Sequence[FileJob], ids: Vocabulary, config: TokensConfig) -> di
         by_source[job.source] = by_source.get(job.source, 0) + record["tokens"]
         for licence, tokens in record["tokens_by_licence"].items():
             by_licence[licence] = by_licence.get(licence, 0) + tokens
+    added = {job.source: count for job in jobs if (count := job.recorded()["eos_added"])}
+    for source, count in added.items():
+        log.warning(
+            "%s: no document ended with EOS %s; it was put after each of %s. If that is another tokenizer's, set `eos`",
+            source, ids.eos, f"{count:,}",
+        )  # fmt: skip
     return {
         "documents": sum(file["documents"] for file in files),
         "tokens": sum(file["tokens"] for file in files),
         "vocab_size": ids.size,
         "eos": ids.eos,
         "append_eos": config.append_eos,
+        "eos_added": added,
         "dtype": ids.dtype,
         "tokenizer": ids.tokenizer,
         "tokens_by_source": by_source,

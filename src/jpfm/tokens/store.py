@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ import polars as pl
 
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import ArtifactError, UsageError
-from jpfm.tokens.index import read_index
+from jpfm.tokens.index import read_documents, read_header
 
 _OPEN_FILES = 256
 DOCUMENTS = {
@@ -174,6 +174,27 @@ class TokenStore:
         self.fill(start, out)
         return out
 
+    def refuse_ids(self, *ranges: Any) -> NoReturn:
+        """Say which file holds an id that is not one of the vocabulary.
+
+        Args:
+            ranges: `Pieces` of which at least one holds such an id.
+        Raises:
+            ArtifactError: always.
+        """
+        for first, last in (pair for pieces in ranges for pair in zip(pieces.first, pieces.last, strict=True)):
+            ids = self.read(int(first), int(last))
+            wrong = np.flatnonzero(ids >= self.vocab_size)
+            if len(wrong):
+                at = int(first) + int(wrong[0])
+                number = int(np.searchsorted(self.first, at, side="right")) - 1
+                raise ArtifactError(
+                    f"{self.files[number].bin}: token id {int(ids[wrong[0]]):,} at {at - int(self.first[number]):,} "
+                    f"in a vocabulary of {self.vocab_size:,}",
+                    hint="the file was damaged; `jpfm verify` the folder, copy it again or pack again",
+                )
+        raise AssertionError("no such id in these ranges")
+
     def lengths(self, number: int) -> npt.NDArray[np.int32]:
         """Tokens of each document of a file; shape (documents,).
 
@@ -181,7 +202,7 @@ class TokenStore:
             ArtifactError: the index is damaged or belongs to another file.
         """
         file = self.files[number]
-        lengths, dtype = read_index(file.idx)
+        lengths, dtype = read_documents(file.idx)
         if len(lengths) != file.documents or int(lengths.sum(dtype=np.int64)) != file.tokens or (
             dtype != self.dtypes[number]
         ):  # fmt: skip
@@ -213,6 +234,13 @@ class TokenStore:
             raise ArtifactError(
                 f"{file.docs} cannot be read: {str(error).splitlines()[0]}", hint="copy it again, or pack again"
             ) from error
+        held = int(rows["length"].sum()) if rows.height else 0
+        if rows.height != file.documents or held != file.tokens or (rows["source"] != file.source).any():
+            raise ArtifactError(
+                f"{file.docs}: {rows.height:,} documents of {', '.join(rows['source'].unique().sort()[:3])}, {held:,} "
+                f"tokens; expected {file.documents:,} of {file.source}, {file.tokens:,}",
+                hint="the table belongs to another file; copy it again or pack again",
+            )
         first = pl.col("start") + int(self.first[number])
         return rows.with_columns(first=first, last=first + pl.col("length")).select(columns)
 
@@ -251,6 +279,12 @@ def _check(file: TokenFile, dtype: np.dtype[Any]) -> None:
     for path in (file.bin, file.idx, file.docs):
         if not path.exists():
             raise ArtifactError(f"{path} is missing", hint="copy the tokens again, or pack the corpus again")
+    code, documents = read_header(file.idx)
+    if (code, documents) != (dtype, file.documents):
+        raise ArtifactError(
+            f"{file.idx}: {documents:,} documents of {code.name}; expected {file.documents:,} of {dtype.name}",
+            hint="the index belongs to another file; copy both again or pack again",
+        )
     found, expected = file.bin.stat().st_size, file.tokens * dtype.itemsize
     if found != expected:
         raise ArtifactError(

@@ -101,6 +101,7 @@ class FileJob:
             "documents": writer.documents,
             "tokens": writer.tokens,
             "tokens_by_licence": dict(sorted(writer.by_licence.items())),
+            "eos_added": writer.eos_added,
             "files": {self.name + ending: digest(self.path(ending)) for ending in ENDINGS},
         }
         self.record.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +120,8 @@ class Writer:
     tokens: int = 0
     documents: int = 0
     by_licence: dict[str, int] = field(default_factory=dict)
+    eos_added: int = 0
+    """Documents of token files that had no EOS and were given one."""
     _lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
     _bin: Any = None
     _table: pq.ParquetWriter | None = None

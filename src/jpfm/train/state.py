@@ -31,6 +31,8 @@ def write(folder: Path, model: Any, tokenizer: Any, optimizer: torch.optim.Optim
     tokenizer.save_pretrained(folder)
     save_file(dict(_optimizer_tensors(model, optimizer)), folder / _OPTIMIZER)
     artifacts.write_text(folder / _TRAINER, json.dumps({"step": step}) + "\n")
+    for path in folder.glob("*.safetensors"):  # safetensors makes files that their owner alone may read
+        path.chmod((folder / _TRAINER).stat().st_mode)
 
 
 def _optimizer_tensors(model: Any, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, torch.Tensor]]:
