@@ -66,7 +66,8 @@ def test_files_with_eos_are_taken_as_they_are_without_a_copy(tmp_path: Path) -> 
     assert (artifact.path / "others-00000.idx").read_bytes() == prefix.with_suffix(".idx").read_bytes()
     assert artifact.manifest.stats | {"files": None} == {
         "documents": 3, "tokens": 7, "vocab_size": 100, "eos": 2, "append_eos": True, "eos_added": {},
-        "dtype": "uint16", "tokenizer": None, "tokens_by_source": {"others": 7}, "tokens_by_licence": {"CC-BY-SA-4.0": 7}, "files": None,
+        "dtype": "uint16", "tokenizer": None, "tokens_by_source": {"others": 7},
+        "tokens_by_licence": {"CC-BY-SA-4.0": 7}, "files": None,
     }  # fmt: skip
     table = pq.read_table(artifact.path / "others-00000.docs.parquet").to_pydict()
     assert table["id"] == ["others:0", "others:1", "others:2"]
