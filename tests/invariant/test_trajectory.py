@@ -100,6 +100,41 @@ def test_two_gloo_processes_read_one_mixture(tokens: Artifact, tmp_path: Path) -
     assert losses(tmp_path / "two") == pytest.approx(losses(alone.path), rel=1e-5)
 
 
+def test_training_goes_on_from_a_checkpoint(tokens: Artifact, checkpoint: Artifact, tmp_path: Path) -> None:
+    """The first loss is that of the checkpoint's weights on that batch; the base is a parent."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from jpfm.tokens.order import TokenOrder, positions
+    from jpfm.tokens.store import TokenStore
+
+    config = tiny_training(
+        tokens, model=None, init_from=str(checkpoint.path), steps=3, seed=5, schedule={"warmup_steps": 1}
+    )
+    made = train(config, tmp_path / "model")
+    assert made.manifest.parents[-1] == checkpoint.id
+    rows = TokenOrder(TokenStore.open(tokens), config.seq_len, config.rows_per_step, 5).batch(0)
+    inputs, targets = (torch.from_numpy(part.astype("int64")) for part in (rows[:, :-1], rows[:, 1:]))
+    model = AutoModelForCausalLM.from_pretrained(checkpoint.path, dtype=torch.float32).eval()
+    with torch.no_grad():
+        place = torch.from_numpy(positions(rows[:, :-1], eos=2))
+        logits = model(inputs, position_ids=place, use_cache=False).logits
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    assert losses(made.path)[0] == pytest.approx(float(expected), rel=1e-5)
+    before = load_file(checkpoint.path / "model.safetensors")
+    after = load_file(made.path / "model.safetensors")
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_base_that_does_not_fit_is_refused(tokens: Artifact, checkpoint: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="has 128 positions, seq_len is 256"):
+        train(tiny_training(tokens, model=None, init_from=str(checkpoint.path), seq_len=256), tmp_path / "a")
+    with pytest.raises(ValueError, match="one of the two"):
+        tiny_training(tokens, init_from=str(checkpoint.path))
+    with pytest.raises(ValueError, match="one of the two"):
+        tiny_training(tokens, model=None)
+
+
 def test_a_cap_is_kept_before_the_first_step(tokens: Artifact, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"source 'law' would be seen .* its cap is 1"):
         train(tiny_training(tokens, mixture={"weights": {"law": 1.0}, "max_epochs": 1}, steps=2000), tmp_path / "m")

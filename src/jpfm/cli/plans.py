@@ -61,9 +61,14 @@ def train(config: Any, vocab_size: int | None = None) -> Iterator[str]:
     from jpfm.model.spec import estimate
 
     vocab = _vocab(config) or vocab_size
-    cost = estimate(config.model.to_transformers(vocab or 32_000, config.seq_len), config.seq_len)
+    if config.model is not None:
+        cost = estimate(config.model.to_transformers(vocab or 32_000, config.seq_len), config.seq_len)
+    else:
+        from transformers import AutoConfig
+
+        cost = estimate(AutoConfig.from_pretrained(config.init_from, trust_remote_code=False), config.seq_len)
     tokens = config.steps * config.batch_tokens
-    if vocab is None:
+    if vocab is None and config.model is not None:
         yield "vocabulary taken as 32,000: no tokens artifact is named yet"
     yield f"model: {cost.parameters:,} parameters, {cost.training_bytes / 1e9:.2f} GB for weights, gradients, optimizer"
     yield f"training: {config.steps:,} steps of {config.batch_tokens:,} tokens, {tokens:,} in all"

@@ -32,7 +32,10 @@ class TrainConfig(Settings):
     """Folder of a tokens artifact, or several that were packed with one tokenizer."""
     tokenizer: str | None = place()
     """Folder of the tokenizer the tokens were packed with; null finds it by lineage."""
-    model: ModelSpec
+    model: ModelSpec | None = None
+    """A size, to start from scratch."""
+    init_from: str | None = place()
+    """Folder of a checkpoint whose weights training starts with, instead of `model`; its optimizer starts anew."""
     seq_len: Positive = 512
     """Tokens a row."""
     batch_tokens: Positive = 4096
@@ -62,6 +65,10 @@ class TrainConfig(Settings):
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "TrainConfig":
+        if (self.model is None) == (self.init_from is None):
+            raise ValueError(
+                "give `model` (a size, to start from scratch) or `init_from` (a checkpoint), one of the two"
+            )
         if self.batch_tokens % self.seq_len:
             raise ValueError(f"batch_tokens {self.batch_tokens} is not a multiple of seq_len {self.seq_len}")
         if self.schedule.warmup_steps + self.schedule.decay_steps > self.steps:

@@ -99,6 +99,7 @@ def train(config: TrainConfig, out: Path, *, on_checkpoint: Callable[[Artifact],
         raise UsageError("tokens: this field is required", hint="set tokens=FOLDER of a tokens artifact")
     tokens = [artifacts.open_artifact(Path(folder), "tokens") for folder in config.tokens_folders]
     tokenizer = find_tokenizer(config, tokens[0])
+    base = artifacts.open_artifact(Path(config.init_from), "checkpoint") if config.init_from is not None else None
     out = out.absolute()
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
@@ -107,7 +108,7 @@ def train(config: TrainConfig, out: Path, *, on_checkpoint: Callable[[Artifact],
         project_dir=str(out.with_name(out.name + ".partial") / artifacts.LOGS),
     )
     try:
-        return _train(config, out, tokens, tokenizer, accelerator, on_checkpoint)
+        return _train(config, out, tokens, tokenizer, base, accelerator, on_checkpoint)
     finally:
         accelerator.end_training()
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -116,24 +117,24 @@ def train(config: TrainConfig, out: Path, *, on_checkpoint: Callable[[Artifact],
 
 
 def _train(
-    config: TrainConfig, out: Path, tokens: list[Artifact], tokenizer: Artifact, accelerator: Accelerator,
-    on_checkpoint: Callable[[Artifact], None] | None,
+    config: TrainConfig, out: Path, tokens: list[Artifact], tokenizer: Artifact, base: Artifact | None,
+    accelerator: Accelerator, on_checkpoint: Callable[[Artifact], None] | None,
 ) -> Artifact:  # fmt: skip
     identity = config.identity()
-    parents = [*tokens, tokenizer]
+    parents = [*tokens, tokenizer, *([base] if base and base.id != tokenizer.id else [])]
     done = [(out / artifacts.MANIFEST).exists()]
     if accelerator.num_processes > 1:
         torch.distributed.broadcast_object_list(done, src=0)
     if accelerator.is_main_process or done[0]:
         made = artifacts.produce(
             out, kind="checkpoint", version=state.VERSION, config=identity, parents=parents,
-            work=lambda draft: _Trainer(config, draft.path, tokens, tokenizer, accelerator, on_checkpoint).run(draft),
+            work=lambda draft: _Trainer(config, draft.path, parents, base, accelerator, on_checkpoint).run(draft),
         )  # fmt: skip
         if on_checkpoint is not None and not done[0]:
             on_checkpoint(made)
         accelerator.wait_for_everyone()
         return made
-    _Trainer(config, out.with_name(out.name + ".partial"), tokens, tokenizer, accelerator, None).run(None)
+    _Trainer(config, out.with_name(out.name + ".partial"), parents, base, accelerator, None).run(None)
     accelerator.wait_for_everyone()
     return artifacts.open_artifact(out, "checkpoint")
 
@@ -142,11 +143,13 @@ class _Trainer:
     """One process's part of a run."""
 
     def __init__(
-        self, config: TrainConfig, folder: Path, tokens: list[Artifact], tokenizer: Artifact, accelerator: Accelerator,
-        on_checkpoint: Callable[[Artifact], None] | None,
+        self, config: TrainConfig, folder: Path, parents: list[Artifact], base: Artifact | None,
+        accelerator: Accelerator, on_checkpoint: Callable[[Artifact], None] | None,
     ) -> None:  # fmt: skip
         self.config, self.folder, self.accelerator, self.on_checkpoint = config, folder, accelerator, on_checkpoint
-        self.parents = [*tokens, tokenizer]
+        self.parents, self.base = parents, base
+        tokens = [parent for parent in parents if parent.manifest.kind == "tokens"]
+        tokenizer = parents[len(tokens)]
         self.store = TokenStore.open(*tokens)
         unended = [str(one.path) for one in tokens if not one.manifest.stats.get("append_eos", True)]
         if unended:
@@ -175,7 +178,7 @@ class _Trainer:
 
     def run(self, draft: Draft | None) -> Finished:
         config, accelerator = self.config, self.accelerator
-        model = models.build(config.model, self.store.vocab_size, config.seq_len, seed=config.seed)
+        model = self._model()
         if accelerator.is_main_process:
             _announce(config, model.config, self.order)
         optimizer = _optimizer(config, model)
@@ -225,6 +228,13 @@ class _Trainer:
             state.write(draft.path, model, self.tokenizer, optimizer, config.steps)
             loss_curve(meter.path if meter else draft.logs, draft.logs / "loss.png")
         return Finished(self._stats(model, loss))
+
+    def _model(self) -> Any:
+        config = self.config
+        if config.model is not None:
+            return models.build(config.model, self.store.vocab_size, config.seq_len, seed=config.seed)
+        assert self.base is not None  # the settings have one of the two
+        return models.load(self.base, self.tokenizer, config.seq_len)
 
     def _step(
         self, wrapped: Any, optimizer: torch.optim.Optimizer, step: int, rows: Any, stop: StopRequest
@@ -281,7 +291,7 @@ class _Trainer:
         tokens = self.config.steps * self.config.batch_tokens
         return {
             "name": self.config.name,
-            "size": self.config.model.size,
+            "size": self.config.model.size if self.config.model else None,
             "parameters": cost.parameters,
             "steps": self.config.steps,
             "tokens": tokens,
