@@ -82,6 +82,7 @@ def test_padding_of_best_fit_is_no_target(tokens: Artifact, tmp_path: Path) -> N
     order = TokenOrder(store, config.seq_len, config.rows_per_step, 0, config.mixture, "best_fit")
     rows, real = order.batch(0), order.targets(0)
     assert 0 < real.min() < config.seq_len  # some row is padded
+    assert config.model is not None
     model = build(config.model, store.vocab_size, config.seq_len, seed=0).eval()
     inputs, targets = (torch.from_numpy(part.astype("int64")) for part in (rows[:, :-1], rows[:, 1:]))
     place = torch.from_numpy(positions(rows[:, :-1], store.eos))
@@ -129,9 +130,9 @@ def test_training_goes_on_from_a_checkpoint(tokens: Artifact, checkpoint: Artifa
 def test_a_base_that_does_not_fit_is_refused(tokens: Artifact, checkpoint: Artifact, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="has 128 positions, seq_len is 256"):
         train(tiny_training(tokens, model=None, init_from=str(checkpoint.path), seq_len=256), tmp_path / "a")
-    with pytest.raises(ValueError, match="one of the two"):
+    with pytest.raises(ValueError, match="give one of the two"):
         tiny_training(tokens, init_from=str(checkpoint.path))
-    with pytest.raises(ValueError, match="one of the two"):
+    with pytest.raises(ValueError, match="give one of the two"):
         tiny_training(tokens, model=None)
 
 

@@ -66,9 +66,7 @@ class TrainConfig(Settings):
     @pydantic.model_validator(mode="after")
     def _check(self) -> "TrainConfig":
         if (self.model is None) == (self.init_from is None):
-            raise ValueError(
-                "give `model` (a size, to start from scratch) or `init_from` (a checkpoint), one of the two"
-            )
+            raise ValueError("give one of the two: `model` (a size, from scratch) or `init_from` (a checkpoint)")
         if self.batch_tokens % self.seq_len:
             raise ValueError(f"batch_tokens {self.batch_tokens} is not a multiple of seq_len {self.seq_len}")
         if self.schedule.warmup_steps + self.schedule.decay_steps > self.steps:
