@@ -1,7 +1,10 @@
 """The page of an audit in a real browser: no complaint, no request, nothing past the edge, both languages."""
 
+import io
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from playwright.sync_api import Browser
 from tests.browser.test_leaderboard_page import (
@@ -49,6 +52,29 @@ def test_the_page_opens_at_any_width(visit: Open, folder: Path, width: int, sche
     assert page.evaluate(OVERFLOW) <= 0
     assert page.evaluate(OUTSIDE) == []
     assert page.evaluate(LOW_CONTRAST) == []
+
+
+def edges(picture: bytes) -> tuple[float, float]:
+    """How far the mean colour of 2 pixels at the left and right edge is from that further in, of 255."""
+    seen = plt.imread(io.BytesIO(picture), format="png")[..., :3].astype(float)
+    return tuple(
+        float(np.abs(np.median(seen[:, one], axis=(0, 1)) - np.median(seen[:, two], axis=(0, 1))).max() * 255)
+        for one, two in ((slice(0, 2), slice(60, 70)), (slice(-2, None), slice(-70, -60)))
+    )  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_box_shows_where_it_goes_on(visit: Open, folder: Path, scheme: str) -> None:
+    page, _ = visit(folder / "index.html", width=390, scheme=scheme, script=False)
+    box = page.locator("#domains .scroll").first
+    box.scroll_into_view_if_needed()
+    for place, (left, right) in (("0", (False, True)), ("180", (True, True)), ("9999", (True, False))):
+        box.evaluate(f"e => {{ e.scrollLeft = {place} }}")
+        page.wait_for_timeout(100)
+        seen = edges(box.screenshot())
+        assert [difference > 30 for difference in seen] == [left, right], (place, seen)
+    wide, _ = visit(folder / "index.html", width=1440, scheme=scheme)
+    assert max(edges(wide.locator("#domains .scroll").first.screenshot())) < 3, "nothing is hidden, no shade"
 
 
 def test_both_languages_and_the_way_to_speed_and_back(visit: Open, folder: Path) -> None:

@@ -12,12 +12,14 @@ import torch
 from tests.tokens.extension_bases import BaseFamily, make
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from jpfm.cli import extend_command
-from jpfm.core.artifact import Artifact, open_artifact, verify
+from jpfm.cli import cli, extend_command
+from jpfm.core import lineage
+from jpfm.core.artifact import Artifact, open_artifact, sha256, verify
 from jpfm.core.errors import ArtifactError, DataError, UsageError
 from jpfm.data.build import read_documents
 from jpfm.eval.backend import CheckpointModel
 from jpfm.model.extend import ExtendConfig, extend
+from jpfm.model.extend_base import find_base
 from jpfm.model.extend_perplexity import bits_per_character
 from jpfm.model.extend_rows import aligned_rows, fill, grow, mean_rows, new_values
 from jpfm.tokens.encoder import Encoder
@@ -135,6 +137,8 @@ def test_a_mean_costs_less_than_a_random_row_and_the_figures_are_comparable(made
     assert bits["mean"] == bits["align"], "for BPE they are the same rows"
     assert bits["mean"] < bits["random"]
     assert bits["base"] < bits["base_ids"] < bits["base"] + 1, "new output rows take a little probability"
+    training = made.manifest.stats["training"]
+    assert training["whole_characters"] + training["parts_of_characters"] == 200
     rates = made.manifest.stats["checks"]["chars_per_token"]["all"]
     assert rates["after"] > rates["before"]
 
@@ -155,8 +159,7 @@ def test_tied_unigram_model_with_a_head_of_its_own_rows(unigram: Path, corpus: A
 def test_the_artifact_is_whole_and_names_where_it_is_from(made: Artifact, corpus: Artifact) -> None:
     assert not verify(made.path)
     assert made.manifest.kind == "checkpoint"
-    assert made.manifest.parents == (corpus.id,)
-    assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(made.manifest.config["base_files"])
+    assert made.manifest.parents[0] == corpus.id
     tokenizer = open_artifact(made.path / "tokenizer", "tokenizer")
     assert tokenizer.id == made.manifest.stats["tokenizer"]
     assert not verify(tokenizer.path)
@@ -165,10 +168,44 @@ def test_the_artifact_is_whole_and_names_where_it_is_from(made: Artifact, corpus
     assert same
 
 
+def test_why_shows_the_base_with_its_name_hashes_and_licence(
+    byte_level: Path, corpus: Artifact, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    few = {"vocabulary": {"pieces": 50, "minimum_count": 4}, "perplexity_chars": 200}
+    stated = settings(byte_level, base_name="nobody/tiny-llama", base_licence="LicenseRef-tiny", **few)
+    done = extend(stated, corpus, tmp_path / "extended")
+    assert "licence is not stated" not in caplog.text
+    base = lineage.parents(done)[1]
+    assert isinstance(base, Artifact)
+    assert (base.id, base.manifest.kind) == (done.manifest.parents[1], "source")
+    hashes = {entry.path: entry.sha256 for entry in base.manifest.files}
+    assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(hashes)
+    assert hashes["tokenizer.json"] == sha256(byte_level / "tokenizer.json")
+    moved = tmp_path / "elsewhere" / "extended"
+    moved.parent.mkdir()
+    done.path.rename(moved)
+    tree = lineage.why(moved)
+    assert f"{base.id}  nobody/tiny-llama · licence LicenseRef-tiny" in tree
+    assert hashes["model.safetensors"][:12] in tree
+    assert base.id in lineage.why(moved / "tokenizer"), "the tokenizer alone, as tokens name it, leads there too"
+    cli.verify(moved)
+
+
+def test_a_base_without_a_licence_is_told(made: Artifact, byte_level: Path) -> None:
+    assert "base model · licence not stated" in lineage.why(made.path)
+    base = find_base(str(byte_level)).as_artifact(None, None)
+    assert base.id == made.manifest.parents[1]
+    assert base.id != find_base(str(byte_level)).as_artifact(None, "MIT").id
+    with pytest.raises(ValueError, match="neither an SPDX expression"):
+        settings(byte_level, base_licence="Lama 3")
+
+
 def test_the_same_input_gives_the_same_bytes(
-    made: Artifact, byte_level: Path, corpus: Artifact, tmp_path: Path
+    made: Artifact, byte_level: Path, corpus: Artifact, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert extend(settings(byte_level), corpus, tmp_path / "again").id == made.id
+    assert "licence is not stated" in caplog.text
+    assert "set base_licence=" in caplog.text
 
 
 def test_packing_and_training_go_on_from_it(made: Artifact, lines: list[str]) -> None:
@@ -315,7 +352,13 @@ def test_the_command_prints_the_folder_and_a_dry_run_touches_nothing(
     given = [f"base={byte_level}", f"corpus={corpus.path}", "vocabulary.pieces=60", "vocabulary.minimum_count=4",
              "fuzzed_strings=100", "perplexity_chars=500"]  # fmt: skip
     extend_command.extend(config, given, tmp_path / "out", dry_run=True)
-    assert "60 pieces for byte_level_bpe" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "60 new pieces for byte_level_bpe" in shown
+    assert "base: no base_name, licence not stated" in shown
+    extend_command.extend(config, [*given, "vocabulary.pieces=1", "base_licence=MIT"], tmp_path / "out", dry_run=True)
+    shown = capsys.readouterr().out
+    assert "1 new piece for byte_level_bpe" in shown
+    assert "licence MIT" in shown
     assert not any(tmp_path.iterdir())
     extend_command.extend(config, given, tmp_path / "out")
     assert capsys.readouterr().out.strip() == str(tmp_path / "out")
@@ -341,6 +384,13 @@ def test_no_base_is_refused_in_one_line(corpus: Artifact, tmp_path: Path) -> Non
         extend(settings(tmp_path / "missing"), corpus, tmp_path / "out")
     with pytest.raises(UsageError, match="no folder, and no model of that id is in the local cache"):
         extend(settings(tmp_path).model_copy(update={"base": "nobody/nothing"}), corpus, tmp_path / "out")
+
+
+def test_a_window_longer_than_the_model_takes_is_refused(byte_level: Path, corpus: Artifact, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a window of 97 tokens, the base takes 96") as caught:
+        extend(settings(byte_level, perplexity_seq_len=97), corpus, tmp_path / "out")
+    assert "perplexity_seq_len=96" in caught.value.hint
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_model_in_pickles_or_none_is_refused(byte_level: Path, corpus: Artifact, tmp_path: Path) -> None:

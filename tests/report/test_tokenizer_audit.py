@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.tokens.audit_made import GOLD, unigram, uneven_corpus
+from tests.tokens.audit_made import GOLD, uneven_corpus, unigram
 from typer import Typer
 from typer.testing import CliRunner
 

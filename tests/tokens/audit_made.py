@@ -1,8 +1,14 @@
-"""Tokenizers made by hand, whose cuts are known: what the audit's tests compare with."""
+"""Tokenizers and a corpus made by hand, whose cuts and documents are known: what the audit's tests compare with."""
 
+import json
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from jpfm.core import config
+from jpfm.core.artifact import Artifact
+from jpfm.data.build import build
+from jpfm.data.recipe import Recipe
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 GOLD = """# sent_id = 1
@@ -24,6 +30,37 @@ GOLD = """# sent_id = 1
 3\t駅\t_\tNOUN\t_\t_\t1\tx\t_\tSpaceAfter=No
 4\tへ\t_\tADP\t_\t_\t1\tx\t_\t_
 """
+
+
+def uneven_corpus(folder: Path) -> Artifact:
+    """A corpus that holds out documents of `notes`; `law` has one document, in train, and `empty` keeps none."""
+    (folder / "raw").mkdir(parents=True)
+    texts = {
+        "notes": [f"{number}番目の覚え書きには、晴れた日の散歩のことが書いてある。" for number in range(40)],
+        "law": ["第一条　この規則は、図書室の本の貸し出しについて定める。"],
+        "empty": ["短い"],
+    }
+    for name, lines in texts.items():
+        written = "".join(json.dumps({"text": line}, ensure_ascii=False) + "\n" for line in lines)
+        (folder / "raw" / f"{name}.jsonl").write_text(written, encoding="utf-8")
+    sources = [
+        {"format": "jsonl", "name": name, "paths": [f"{name}.jsonl"], "text_field": "text",
+         "rights": {"licence": "CC0-1.0", "attribution": "jpfm"}}
+        for name in texts
+    ]  # fmt: skip
+    recipe = {
+        "stage": "data", "name": "uneven", "root": str(folder / "raw"), "sources": sources,
+        "steps": [
+            {"step": "characters"}, {"step": "length", "minimum_chars": 10},
+            {"step": "split", "held_out_share": 0.2},
+        ],
+    }  # fmt: skip
+    (folder / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    built = build(config.load(folder / "recipe.yaml", Recipe).config, folder / "corpus")
+    assert built is not None
+    kept = {name: (entry["kept"], bool(entry["held_out"])) for name, entry in built.manifest.stats["sources"].items()}
+    assert kept == {"notes": (40, True), "law": (1, False), "empty": (0, False)}
+    return built
 
 
 def saved(tokenizer: Tokenizer, folder: Path) -> Path:

@@ -8,7 +8,8 @@ import pytest
 import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.tokens.audit_made import BYTES, GOLD, byte_level, unigram, word_piece
+from tests.tokens.audit_made import BYTES, GOLD, byte_level, saved, unigram, word_piece
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import DataError, UsageError
@@ -270,6 +271,30 @@ def test_number_rules_of_two_ways(tmp_path: Path) -> None:
     assert rules.eras_whole == 1 / 5
     assert 0.5 < rules.units_apart < 1
     assert rules.equal_lengths < 1
+
+
+def test_digits_and_eras_in_several_tokens_are_not_whole(tmp_path: Path) -> None:
+    ascii_only = opened(unigram(tmp_path / "ascii", dict.fromkeys("0123456789", -1.0)))
+    assert [piece.text for piece in ascii_only.cut("３")] == ["<0xEF>", "<0xBC>", "<0x93>"]
+    rules = number_rules(ascii_only)
+    assert (rules.digits_alone, rules.wide_digits_alone) == (1, 0)
+    # 令 with the first two bytes of 和, then the last byte: no cut between characters, and yet two tokens
+    eras = ("明治", "大正", "昭和", "平成", "令和")
+    halves = opened(byte_level(tmp_path / "halves", [era.encode()[:5] for era in eras]))
+    assert [piece.text for piece in halves.cut("令和")] == ["令<0xE5><0x92>", "<0x8C>"]
+    assert number_rules(halves).eras_whole == 0
+    whole = opened(byte_level(tmp_path / "whole", [era.encode() for era in eras]))
+    assert number_rules(whole).eras_whole == 1
+    # a wide digit joined from its bytes is one token again
+    joined = opened(byte_level(tmp_path / "joined", [digit.encode() for digit in "０１２３４５６７８９"]))
+    assert number_rules(joined).wide_digits_alone == 1
+
+
+def test_an_unknown_digit_is_no_token_of_its_own(tmp_path: Path) -> None:
+    made = Tokenizer(models.WordLevel({"[UNK]": 0} | {str(n): n + 1 for n in range(10)}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    rules = number_rules(opened(saved(made, tmp_path / "letters")))
+    assert (rules.digits_alone, rules.wide_digits_alone) == (1, 0)
 
 
 def test_the_examples_are_many_and_shown_whole(toy: AuditedTokenizer) -> None:

@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.tokens.audit_made import unigram
+from tests.tokens.audit_made import uneven_corpus, unigram
 
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import ArtifactError, DataError, JpfmError, UsageError
 from jpfm.data.build import read_documents
 from jpfm.tokens.audit.open import open_tokenizers
-from jpfm.tokens.audit.text import head, read_domains
+from jpfm.tokens.audit.text import Absent, head, read_domains
 
 
 def write(path: Path, text: str | bytes) -> Path:
@@ -69,6 +69,17 @@ def test_a_corpus_is_read_by_source_and_held_out(corpus: Artifact) -> None:
     assert sorted(text for one in domains for text in one.texts) == sorted(row["text"] for row in held if row["text"])
     renamed = read_domains([f"見本={corpus.path}"], 10**9, 10**9)
     assert [one.name for one in renamed] == [f"見本/{one.name}" for one in domains]
+
+
+def test_sources_without_held_out_documents_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = uneven_corpus(tmp_path)
+    caplog.clear()
+    (notes,) = read_domains([str(made.path)], 10**6, 10**6)
+    assert (notes.name, notes.split) == ("notes", "held_out")
+    assert notes.absent == (Absent("law", 1, 0), Absent("empty", 0, 0))
+    assert "not measured: law (1 document, 0 held out), empty (0 documents, 0 held out)" in caplog.text
+    (renamed,) = read_domains([f"新={made.path}"], 10**6, 10**6)
+    assert [one.name for one in renamed.absent] == ["新/law", "新/empty"]
 
 
 def test_files_and_folders(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import itertools
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from jpfm.tokens.extension.pieces import PieceRules, to_bytes, to_piece
 from jpfm.tokens.extension.units import Units, collect_units
 from jpfm.tokens.morphemes import CUT, cut_words
 from jpfm.tokens.parity import Checker
+from jpfm.tokens.tokenizer_config import Morphemes
 
 SETTINGS = VocabularySettings(pieces=300, minimum_count=4)
 any_text = st.lists(
@@ -161,9 +163,36 @@ def test_pieces_do_not_cross_words_or_digits(extensions: dict[str, Extension], j
             shown = piece.spelled.decode(errors="ignore").strip()
             assert shown in joined
             assert not any(char.isdigit() for char in shown)
-    free = VocabularySettings(pieces=300, minimum_count=4, rules=PieceRules(morphemes=False))
-    crossing = extend_tokenizer(extensions["qwen"].base, [pl.Series("line", japanese)], free)
-    assert any(piece.spelled.decode(errors="ignore") not in joined for piece in crossing.pieces)
+
+
+@pytest.mark.parametrize("morphemes", ["bunsetsu", "none"])
+def test_morphemes_means_what_it_means_in_training(
+    extensions: dict[str, Extension], japanese: list[str], morphemes: Morphemes
+) -> None:
+    settings = VocabularySettings(pieces=300, minimum_count=4, rules=PieceRules(morphemes=morphemes))
+    pieces = extend_tokenizer(extensions["qwen"].base, [pl.Series("line", japanese)], settings).pieces
+
+    def crossing(cut: Morphemes) -> bool:
+        joined = "\n".join(set(CUT.join(cut_words(pl.Series(japanese), cut).to_list()).split(CUT)))
+        return any(piece.spelled.decode(errors="ignore").strip() not in joined for piece in pieces)
+
+    assert crossing("short")
+    assert crossing("bunsetsu") == (morphemes == "none")
+
+
+@pytest.mark.parametrize("value", [True, False, "words"])
+def test_morphemes_is_one_of_the_three_words_of_training(value: object) -> None:
+    with pytest.raises(ValueError, match="'short', 'bunsetsu' or 'none'"):
+        PieceRules.model_validate({"morphemes": value})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parts_of_characters_are_counted(extensions: dict[str, Extension], family: BaseFamily) -> None:
+    extension = extensions[family]
+    whole = sum("\ufffd" not in piece.spelled.decode(errors="replace") for piece in extension.pieces)
+    assert extension.training["whole_characters"] == whole
+    assert extension.training["parts_of_characters"] == 300 - whole
+    assert (whole < 300) == extension.base.byte_level, "only merges of bytes pass by parts of characters"
 
 
 def test_one_script_is_kept_when_it_is_asked_for(extensions: dict[str, Extension], japanese: list[str]) -> None:
@@ -380,9 +409,21 @@ def test_too_many_pieces_are_one_line_with_a_mend(extensions: dict[str, Extensio
     lines = [pl.Series("line", ["山は青い。川も青い。"] * 30)]
     settings = VocabularySettings(pieces=5000, minimum_count=20)
     for extension in extensions.values():
-        with pytest.raises(DataError, match=r"gives \d+ new pieces .* 5,000 are asked for") as caught:
+        with pytest.raises(DataError, match=r"pieces is 5,000, but the text gives only \d+ at ") as caught:
             extend_tokenizer(extension.base, lines, settings)
-        assert "vocabulary.pieces=" in caught.value.hint
+        assert "lower vocabulary.minimum_count" in caught.value.hint
+
+
+def test_the_number_of_pieces_that_the_hint_names_works(extensions: dict[str, Extension]) -> None:
+    base, words = extensions["llama3"].base, "鰯鰯、" * 30
+    for lines, found in ((["abc"], 0), ([words], None)):
+        with pytest.raises(DataError) as caught:
+            extend_tokenizer(base, [pl.Series("line", lines)], VocabularySettings(pieces=5000, minimum_count=20))
+        told = re.search(r"set vocabulary\.pieces=(\d+) or ", caught.value.hint)
+        assert (told is None) == (found == 0), "none is no setting"
+        if told:
+            fits = VocabularySettings(pieces=int(told[1]), minimum_count=20)
+            assert len(extend_tokenizer(base, [pl.Series("line", lines)], fits).pieces) == int(told[1])
 
 
 @pytest.mark.parametrize(

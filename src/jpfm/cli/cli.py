@@ -119,7 +119,7 @@ def verify(
     artifacts.open_artifact(folder)
     problems = []
     for artifact in index(folder).values():
-        is_source = artifact.manifest.kind == "source"
+        is_source = artifact.manifest.kind == "source" or artifact.path.parent.name == "inputs"  # files lie elsewhere
         if is_source and raw is None:
             continue
         problems += [f"{artifact.id}: {p}" for p in artifacts.verify(artifact.path, root=raw if is_source else None)]

@@ -10,6 +10,7 @@ def extend(config: Path, overrides: Overrides = None, out: Out = None, dry_run: 
     """Add Japanese pieces to a model: base=FOLDER corpus=FOLDER. Old ids keep their number and meaning."""
     from jpfm.core.artifact import open_artifact
     from jpfm.model import extend as stage
+    from jpfm.model.extend_base import NOT_STATED, find_base
     from jpfm.tokens.extension.base import BaseTokenizer
 
     loaded = load_config(config, stage.ExtendConfig, overrides)
@@ -19,12 +20,16 @@ def extend(config: Path, overrides: Overrides = None, out: Out = None, dry_run: 
             raise UsageError(f"{field}: this field is required", hint=f"set {field}=FOLDER on the command line")
     corpus = open_artifact(Path(str(settings.corpus)), "corpus")
     if dry_run:
-        base = BaseTokenizer.open(stage.find_base(str(settings.base)).folder)
+        found = find_base(str(settings.base))
+        base = BaseTokenizer.open(found.folder)
+        name, licence = settings.base_name or "no base_name", settings.base_licence or NOT_STATED
+        from_where = found.artifact.id if found.artifact else f"{name}, licence {licence}"
         chars = min(corpus.manifest.stats["total"]["chars"], settings.vocabulary.max_training_chars)
         first, pieces = base.next_id, settings.vocabulary.pieces
         show_dry_run(
-            loaded, [f"{pieces:,} pieces for {base.family} from about {chars:,} characters of {corpus.id}",
-                     f"ids {first:,} to {first + pieces - 1:,}"],
+            loaded, [f"base: {from_where}",
+                     f"{pieces:,} new piece{'' if pieces == 1 else 's'} for {base.family} from about {chars:,} "
+                     f"characters of {corpus.id}", f"ids from {first:,} to {first + pieces - 1:,}"],
         )  # fmt: skip
         return
     emit(stage.extend(settings, corpus, require_out(out, "tokenizer extend")).path)

@@ -1,32 +1,39 @@
 """Extend a model's vocabulary with Japanese pieces: one checkpoint with model and tokenizer, checked before it is used.
 
     made = extend(ExtendConfig(stage="extend", base="models/llama-3"), corpus, Path("out/extended"))
-    made.manifest.stats["bits_per_character"]      # {"base": ..., "mean": ..., "align": ..., "random": ...}
+    made.manifest.stats["bits_per_character"]      # {"base", "mean", "align", "random", "base_ids"}: bits
 
-The checkpoint's folder holds the model, its tokenizer, and in `tokenizer/` a tokenizer artifact to pack tokens with.
+The base is a parent of the checkpoint, with its name and licence (`extend_base`). The checkpoint's folder holds the
+model, its tokenizer, and in `tokenizer/` a tokenizer artifact to pack tokens with.
 Old ids keep their rows bit for bit; new ids follow the tokenizer's last one (`tokens.extension.base` says why, and what
 it means for models whose embedding is padded). The embedding is padded to a multiple of 64 rows.
 
 An untrained new row always costs something: the model reads embeddings that it was not trained on, and has to predict
-in one step what it knew in two. `bits_per_character` says how much, before any training, for each way to make the rows;
-`base_ids` is the extended model on the base's own ids: what the new output rows take from the old ones.
+in one step what it knew in two. `bits_per_character` says how much, before any training, on held-out text:
+
+- `base`: the base with its own tokenizer, before anything is added.
+- `mean`, `align`, `random`: the extended model with the extended tokenizer, its new rows made in that way.
+- `base_ids`: the extended model, rows as `init` makes them, reading text in the *base's* ids, so that no new piece is
+  read or due. Old rows are untouched: what it has more than `base` is the probability that new output rows take from
+  old ones. What the extended tokenizer adds to that is reading and predicting the new pieces themselves.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import pydantic
 import torch
 import transformers
-from huggingface_hub import snapshot_download
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from jpfm.core import artifact as artifacts
-from jpfm.core.artifact import MANIFEST, Artifact, Draft, Finished
+from jpfm.core.artifact import Artifact, Draft, Finished
 from jpfm.core.config import Settings, place
-from jpfm.core.errors import ArtifactError, DataError, ModelError, UsageError
+from jpfm.core.errors import DataError, ModelError, UsageError
 from jpfm.core.log import log
+from jpfm.core.rights import check_licence
+from jpfm.model.extend_base import Base, find_base, keep
 from jpfm.model.extend_perplexity import bits_per_character
 from jpfm.model.extend_rows import Init, fill, grow, rows_for
 from jpfm.tokens.extension.base import BaseTokenizer
@@ -34,8 +41,8 @@ from jpfm.tokens.extension.checks import FUZZED, HeldOut, check_extension, held_
 from jpfm.tokens.extension.extend import Extension, VocabularySettings, extend_tokenizer, training_lines
 from jpfm.tokens.parity import Checker
 
-VERSION = 1
-_READ = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+VERSION = 2
+_SEQ_LEN = 512
 _INITS: tuple[Init, ...] = ("mean", "align", "random")
 
 
@@ -48,14 +55,17 @@ class ExtendConfig(Settings):
     base: str | None = place()
     """Folder of a transformers model with its tokenizer, a checkpoint artifact, or a hub id in the local cache."""
     base_name: str | None = None
-    """How reports call the base, e.g. its hub id; null takes nothing from the folder's name."""
-    base_licence: str | None = None
-    """The base's licence, for the record."""
+    """How `jpfm why` and reports call the base, e.g. its hub id; null takes nothing from the folder's name. A jpfm
+    checkpoint has a name and sources with licences of its own."""
+    base_licence: Annotated[str, pydantic.AfterValidator(check_licence)] | None = None
+    """The base's licence: SPDX, or LicenseRef-NAME for terms of its own. null warns, and `jpfm why` says so."""
     corpus: str | None = place()
     """Folder of a corpus artifact with a held-out split."""
     vocabulary: VocabularySettings = VocabularySettings()
     init: Init = "mean"
-    """How the rows of new pieces begin: mean, align or random (`jpfm.model.extend_rows`)."""
+    """How the rows of new pieces begin. mean: the mean of the old pieces that spell the new one. align: the mean of the
+    old pieces at each place in the text where the new one stands (for BPE the same as mean). random: normal, with mean
+    and covariance of the old rows."""
     rescale: bool = False
     """Give new rows the mean norm of the old ones. It cost 0.5 to 0.8 bits per character more in our measurements."""
     multiple: Annotated[int, pydantic.Field(ge=1, le=4096)] = 64
@@ -64,45 +74,14 @@ class ExtendConfig(Settings):
     """Held-out text on which ids and text are compared."""
     fuzzed_strings: Annotated[int, pydantic.Field(ge=0)] = FUZZED
     perplexity_chars: Annotated[int, pydantic.Field(ge=1)] = 50_000
-    """Held-out text on which bits per character are measured."""
-    perplexity_seq_len: Annotated[int, pydantic.Field(ge=8)] = 512
-    """Tokens of a window; at most what the model takes."""
+    """Held-out text on which bits per character are measured: of the base, of the extended model with new rows made in
+    each way, and (`base_ids`) of the extended model on the base's ids, which shows what new output rows take from old
+    ones."""
+    perplexity_seq_len: Annotated[int, pydantic.Field(ge=8)] | None = None
+    """Tokens of a window. null takes 512, or what the model takes where that is less; more than that is refused."""
     start: Literal["bos", "eos"] | None = None
     """The token before a text; null takes eos for a jpfm checkpoint, else bos, or eos where there is none."""
     seed: int = 0
-
-
-class Base(NamedTuple):
-    """The model to extend."""
-
-    folder: Path
-    artifact: Artifact | None
-    files: dict[str, str]
-    """SHA-256 by name, where it is no artifact."""
-
-
-def find_base(base: str) -> Base:
-    """Open a folder, or a hub id out of the local cache; the network is never asked.
-
-    Raises:
-        UsageError: neither is there.
-        ArtifactError: it is an artifact whose files were changed.
-    """
-    folder = Path(base)
-    if not folder.is_dir():
-        try:
-            folder = Path(snapshot_download(base, local_files_only=True))
-        except Exception as error:  # an id that is none and one that is not cached raise many kinds
-            raise UsageError(
-                f"base: {base} is no folder, and no model of that id is in the local cache",
-                hint=f"name a folder, or fetch it first: hf download {base}",
-            ) from error
-    if (folder / MANIFEST).exists():
-        if problems := artifacts.verify(folder):
-            raise ArtifactError(f"base {folder} is damaged: {problems[0]}", hint="copy it again; see `jpfm verify`")
-        return Base(folder, artifacts.open_artifact(folder, "checkpoint"), {})
-    files = sorted({path for pattern in _READ for path in folder.glob(pattern)})
-    return Base(folder, None, {path.name: artifacts.sha256(path) for path in files})
 
 
 def extend(config: ExtendConfig, corpus: Artifact, out: Path) -> Artifact:
@@ -115,35 +94,36 @@ def extend(config: ExtendConfig, corpus: Artifact, out: Path) -> Artifact:
     if config.base is None:
         raise UsageError("base: this field is required", hint="set base=FOLDER of a model with its tokenizer")
     base = find_base(config.base)
-    parents = [corpus, *([base.artifact] if base.artifact else [])]
-    identity = config.identity() | {"base_files": base.files}
+    parents = [corpus, base.as_artifact(config.base_name, config.base_licence)]
 
     def work(draft: Draft) -> Finished:
-        return _work(config, base, corpus, parents, identity, draft)
+        if base.artifact is None and config.base_licence is None:
+            log.warning(
+                "the base's licence is not stated, and `jpfm why` will say so: set base_licence=NAME (SPDX, or "
+                "LicenseRef-NAME for terms of its own)"
+            )
+        keep(parents[-1], draft.path)
+        return _work(config, base, corpus, parents, draft)
 
-    return artifacts.produce(out, kind="checkpoint", version=VERSION, config=identity, parents=parents, work=work)
+    return artifacts.produce(
+        out, kind="checkpoint", version=VERSION, config=config.identity(), parents=parents, work=work
+    )
 
 
-def _work(
-    config: ExtendConfig,
-    base: Base,
-    corpus: Artifact,
-    parents: Sequence[Artifact],
-    identity: dict[str, Any],
-    draft: Draft,
-) -> Finished:
+def _work(config: ExtendConfig, base: Base, corpus: Artifact, parents: Sequence[Artifact], draft: Draft) -> Finished:
     text = held_out(corpus, config.check_chars)
     tokenizer = BaseTokenizer.open(base.folder)
     model = _open_model(base.folder, tokenizer)
+    seq_len = _seq_len(config, model)
     start = _start(config, base)
     draft.status("learning pieces")
     extension = extend_tokenizer(tokenizer, training_lines(corpus, config.vocabulary), config.vocabulary)
     draft.status("comparing ids and text")
     checked = check_extension(extension, text, fuzzed=config.fuzzed_strings, seed=config.seed)
-    made = _tokenizer(extension, checked, text, parents, identity, draft)
+    made = _tokenizer(extension, checked, text, parents, config, draft)
     draft.status("making embeddings and measuring bits per character")
     rows = -(-extension.size // config.multiple) * config.multiple
-    bits, had = _embed(config, model, extension, corpus, text, start, rows)
+    bits, had = _embed(config, model, extension, corpus, text, start, seq_len, rows)
     transformers.utils.logging.disable_progress_bar()
     model.save_pretrained(draft.path)
     extension.write(draft.path)
@@ -186,6 +166,23 @@ def _open_model(folder: Path, tokenizer: BaseTokenizer) -> Any:
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def _seq_len(config: ExtendConfig, model: Any) -> int:
+    """Tokens of a window.
+
+    Raises:
+        UsageError: the model takes fewer than are asked for.
+    """
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if longest is None:
+        return config.perplexity_seq_len or _SEQ_LEN
+    if config.perplexity_seq_len is not None and config.perplexity_seq_len > longest:
+        raise UsageError(
+            f"perplexity_seq_len: a window of {config.perplexity_seq_len:,} tokens, the base takes {longest:,}",
+            hint=f"set perplexity_seq_len={longest} or less, or leave it out",
+        )
+    return config.perplexity_seq_len or min(_SEQ_LEN, int(longest))
+
+
 def _start(config: ExtendConfig, base: Base) -> int:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(base.folder)
     ids = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id}
@@ -200,8 +197,8 @@ def _start(config: ExtendConfig, base: Base) -> int:
 
 
 def _tokenizer(
-    extension: Extension, checked: dict[str, Any], text: HeldOut, parents: Sequence[Artifact],
-    identity: dict[str, Any], draft: Draft,
+    extension: Extension, checked: dict[str, Any], text: HeldOut, parents: Sequence[Artifact], config: ExtendConfig,
+    draft: Draft,
 ) -> Artifact:  # fmt: skip
     """The tokenizer as an artifact of its own, inside the checkpoint's folder."""
 
@@ -216,21 +213,19 @@ def _tokenizer(
             | {"chars_per_token_by_source": checked["chars_per_token"]["by_source"], "chars_per_token": rates["after"]}
         )  # fmt: skip
 
-    kept = {
-        name: identity[name] for name in ("stage", "vocabulary", "base_files", "fuzzed_strings", "check_chars", "seed")
-    }
+    identity = config.identity()
+    kept = {name: identity[name] for name in ("stage", "vocabulary", "fuzzed_strings", "check_chars", "seed")}
     return artifacts.produce(
         draft.path / "tokenizer", kind="tokenizer", version=VERSION, config=kept, parents=parents, work=work
     )
 
 
 def _embed(
-    config: ExtendConfig, model: Any, extension: Extension, corpus: Artifact, text: HeldOut, start: int, rows: int
-) -> tuple[dict[str, float], int]:
+    config: ExtendConfig, model: Any, extension: Extension, corpus: Artifact, text: HeldOut, start: int, seq_len: int,
+    rows: int,
+) -> tuple[dict[str, float], int]:  # fmt: skip
     """Grow the model, try each way to make rows and leave it with the one that is asked for."""
     texts = _sample(text, config.perplexity_chars)
-    longest = getattr(model.config, "max_position_embeddings", None) or config.perplexity_seq_len
-    seq_len = min(config.perplexity_seq_len, int(longest))
 
     def measure(tokenizer: Any) -> float:
         def encode(lines: Sequence[str]) -> list[list[int]]:

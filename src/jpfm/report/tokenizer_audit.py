@@ -27,7 +27,7 @@ from jpfm.tokens.audit.open import Opened, open_tokenizers
 from jpfm.tokens.audit.speed import measure_speed
 from jpfm.tokens.audit.text import TOTAL, Domain, read_domains
 
-VERSION = 1
+VERSION = 2
 FIGURES = "audit.json"
 SPEED = "speed.json"
 

@@ -76,6 +76,7 @@ def page_data(
         "split_words": SPLIT_WORDS,
         "sizes": [*map(str, range(1, MAX_LENGTH)), f"{MAX_LENGTH}+"],
         "min_units": MIN_UNITS,
+        "counted": _counted,
     }
 
 
@@ -118,6 +119,7 @@ def _notices(figures: Row, trained_on: Mapping[str, Sequence[str]]) -> Iterator[
             ja=f"語彙数が異なります（{min(sizes):,}〜{max(sizes):,}）。語彙が大きいほど1トークンの文字数は増えます。",
             en=f"Vocabularies differ in size ({min(sizes):,} to {max(sizes):,}): a larger one holds more text a token.",
         )
+    yield from _absent(figures["absent"])
     for domain in figures["domains"]:
         name = domain["name"]
         if domain["split"] == "all":
@@ -131,14 +133,15 @@ def _notices(figures: Row, trained_on: Mapping[str, Sequence[str]]) -> Iterator[
         if domain["measured"] < MIN_UNITS:
             yield Words(
                 ja=f"{name}：文書が{domain['measured']}件のため、信頼区間を示せません（合計にも）。",
-                en=f"{name}: {domain['measured']} documents are too few for an interval, here and in total.",
+                en=f"{name}: {_counted(domain['measured'], 'document is', 'documents are')} too few for an interval, "
+                "here and in total.",
             )
         if domain["word_lines_left_out"]:
             yield Words(
                 ja=f"{name}：UniDic の語をつないでも元に戻らない{domain['word_lines_left_out']:,}行を、"
                 "語境界の比較から除きました。",
-                en=f"{name}: {domain['word_lines_left_out']:,} lines that UniDic's words do not spell are left out of "
-                "the comparison with words.",
+                en=f"{name}: {_counted(domain['word_lines_left_out'], 'line is', 'lines are')} left out of the "
+                "comparison with words: UniDic's words do not spell what is written.",
             )
     for one in figures["tokenizers"]:
         trip, name = one["round_trip"], one["name"]
@@ -154,6 +157,39 @@ def _notices(figures: Row, trained_on: Mapping[str, Sequence[str]]) -> Iterator[
                 en=f"{name}: normalises characters or spaces ({trip['normalised']:.2%} of lines). A tokenizer that "
                 "drops line ends and spaces seems to hold more characters a token.",
             )
+
+
+def _absent(sources: Sequence[Row]) -> Iterator[Words]:
+    """Sources of a corpus that the page does not show."""
+    for one in sources:
+        name, documents = one["name"], one["documents"]
+        if not documents:
+            yield Words(
+                ja=f"{name}：コーパスに残った文書がないため、測っていません（合計にも含みません）。",
+                en=f"{name}: not measured, here or in total: the corpus keeps no document of it.",
+            )
+        elif not one["held_out"]:
+            yield Words(
+                ja=f"{name}：{documents:,}文書すべてが学習用で、取り分けた文書がないため、測っていません"
+                "（合計にも含みません）。",
+                en=f"{name}: not measured, here or in total: no document of it is held out "
+                f"({_counted(documents, 'document', 'documents')}, all for training).",
+            )
+        else:
+            yield Words(
+                ja=f"{name}：取り分けた{one['held_out']:,}文書に文字がないため、測っていません（合計にも含みません）。",
+                en=f"{name}: not measured, here or in total: no text in "
+                f"{_counted(one['held_out'], 'held-out document', 'held-out documents')}.",
+            )
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    """A number before its noun.
+
+    >>> _counted(1, "line", "lines"), _counted(1200, "line", "lines")
+    ('1 line', '1,200 lines')
+    """
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def speed_data(measured: Row) -> Row:

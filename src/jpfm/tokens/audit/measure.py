@@ -19,7 +19,7 @@ from jpfm.core.log import progress
 from jpfm.tokens.audit.boundaries import Agreement, Words, agreement, unidic_words
 from jpfm.tokens.audit.fertility import compare, measure
 from jpfm.tokens.audit.numbers import examples, number_rules
-from jpfm.tokens.audit.text import TOTAL, Domain
+from jpfm.tokens.audit.text import TOTAL, Absent, Domain
 from jpfm.tokens.audit.tokenizer import AuditedTokenizer
 from jpfm.tokens.audit.vocabulary import (
     by_script,
@@ -97,6 +97,7 @@ def audit(
             }
             for domain, one, spelled in zip(domains, measured, words, strict=True)
         ],
+        "absent": [{"corpus": corpus, **one._asdict()} for corpus, one in _absent(domains)],
         "fertility": [one._asdict() for one in compare(measured, tokenizers, draws=settings.draws, seed=settings.seed)],
         "boundaries": cuts,
         "examples": [
@@ -105,6 +106,12 @@ def audit(
         ],
     }  # fmt: skip
     return Audit(figures, tables)
+
+
+def _absent(domains: Sequence[Domain]) -> list[tuple[str, Absent]]:
+    """(id of the corpus, source) of what is measured nowhere, each once."""
+    every = [(domain.artifact.id, one) for domain in domains if domain.artifact for one in domain.absent]
+    return list(dict.fromkeys(every))
 
 
 def _cuts(

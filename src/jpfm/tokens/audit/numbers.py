@@ -7,13 +7,14 @@ A model adds and compares numbers more easily when equal lengths have equal cuts
 The examples are fixed, so that audits of different years can be compared.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from jpfm.tokens.audit.boundaries import start_marks
-from jpfm.tokens.audit.tokenizer import KINDS, AuditedTokenizer, Bools
+from jpfm.tokens.audit.tokenizer import BYTE, I64, KINDS, UNKNOWN, AuditedTokenizer, Bools
 
 EXAMPLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("amount", ("1,234,567円", "￥98,000", "100万円", "3億2,500万円", "十二万三千四百円", "壱百萬円", "1234567890")),
@@ -62,7 +63,7 @@ class NumberRules(NamedTuple):
     """Rules of a tokenizer about numbers, as shares between 0 and 1."""
 
     digits_alone: float
-    """Of the digits 0-9 beside another digit, how many are a token of their own."""
+    """Of the digits 0-9 beside another digit, how many are a token of their own; one in several bytes is not."""
     wide_digits_alone: float
     """The same of ０-９."""
     eras_whole: float
@@ -91,7 +92,8 @@ def _shown(tokenizer: AuditedTokenizer, text: str) -> tuple[CutPiece, ...]:
 def number_rules(tokenizer: AuditedTokenizer, *, seed: int = 0) -> NumberRules:
     """Count the rules: digits and units on the examples, eras and lengths on dates and numbers made for it.
 
-    A token is told by where it begins and the next begins, so a space put before a text makes no difference.
+    A token is told by where it begins and the next begins, so a space put before a text makes no difference. What is
+    spelled in several byte tokens, or is unknown, is no token of its own.
     """
     texts = [text for _, group in EXAMPLES for text in group]
     dates = [
@@ -99,24 +101,24 @@ def number_rules(tokenizer: AuditedTokenizer, *, seed: int = 0) -> NumberRules:
     ]
     spans = _Spans([*texts, *dates], tokenizer)
     return NumberRules(
-        spans.alone("0123456789"), spans.alone("０１２３４５６７８９"), _eras_whole(dates, tokenizer),
+        spans.alone("0123456789"), spans.alone("０１２３４５６７８９"), spans.eras_whole(),
         spans.apart(_UNITS, "0123456789０１２３４５６７８９"), *_lengths(tokenizer, seed),
     )  # fmt: skip
 
 
 class _Spans:
-    """Characters of texts with the cuts before them."""
+    """Characters of texts, a line end after each, with the cuts before them and the tokens that begin in them."""
 
     def __init__(self, texts: Sequence[str], tokenizer: AuditedTokenizer) -> None:
-        joined = [text + "\n" for text in texts]
-        self.chars = "".join(joined)
-        marks: list[Bools] = []
-        found, _ = start_marks(texts, tokenizer)
-        at = 0
-        for text in texts:
-            marks.append(np.append(found[at : at + len(text)], True))
-            at += len(text)
-        self.begins = np.append(np.concatenate(marks), True)
+        self.chars = "".join(text + "\n" for text in texts)
+        begins, _ = start_marks(texts, tokenizer)
+        ends = np.cumsum([len(text) for text in texts])
+        self.begins: Bools = np.append(np.insert(begins, ends, True), True)
+        self.tokens: I64 = np.insert(_begun(texts, tokenizer), ends, 0)
+
+    def whole(self, start: int, end: int) -> bool:
+        """These characters are one token, and nothing else is in it."""
+        return bool(self.begins[start] and self.begins[end] and self.tokens[start:end].sum() == 1)
 
     def alone(self, digits: str) -> float:
         beside = [
@@ -124,22 +126,32 @@ class _Spans:
             for place, char in enumerate(self.chars)
             if char in digits and (self.chars[place - 1] in digits or self.chars[place + 1] in digits)
         ]
-        return sum(bool(self.begins[p] and self.begins[p + 1]) for p in beside) / len(beside)
+        return sum(self.whole(place, place + 1) for place in beside) / len(beside)
+
+    def eras_whole(self) -> float:
+        whole = []
+        for era in _ERAS:
+            places = [found.end() for found in re.finditer(f"発行は(?={era})", self.chars)]
+            whole.append(all(self.whole(place, place + len(era)) for place in places))
+        return sum(whole) / len(whole)
 
     def apart(self, units: str, digits: str) -> float:
         after = [p for p, char in enumerate(self.chars) if char in units and p and self.chars[p - 1] in digits]
         return sum(bool(self.begins[place]) for place in after) / len(after)
 
 
-def _eras_whole(dates: Sequence[str], tokenizer: AuditedTokenizer) -> float:
-    found, _ = start_marks(dates, tokenizer)
-    at, whole = 0, dict.fromkeys(_ERAS, True)
-    for date in dates:
-        start = at + len("発行は")
-        era = date[len("発行は") : len("発行は") + 2]
-        whole[era] &= bool(found[start] and not found[start + 1] and found[start + 2])
-        at += len(date)
-    return sum(whole.values()) / len(whole)
+def _begun(texts: Sequence[str], tokenizer: AuditedTokenizer) -> I64:
+    """By character of all texts: how many tokens begin in it. Each byte of a character counts; unknown counts two.
+
+    What stands for no known text is no token of its own, so it may never count as exactly one.
+    """
+    found = tokenizer.locate(texts)
+    sizes = np.array([len(text) for text in texts], dtype=np.int64)
+    kinds = tokenizer.kinds[found.ids]
+    counted = ((kinds == BYTE) | (found.ends > found.starts)) & (found.starts < np.repeat(sizes, found.lengths))
+    places = np.repeat(np.cumsum(sizes) - sizes, found.lengths) + found.starts
+    weights = np.where(kinds == UNKNOWN, 2, 1)[counted]
+    return np.bincount(places[counted], weights=weights, minlength=int(sizes.sum())).astype(np.int64)
 
 
 def _lengths(tokenizer: AuditedTokenizer, seed: int) -> tuple[float, tuple[tuple[int, int, int], ...]]:

@@ -3,7 +3,8 @@
     domains = read_domains(["out/corpus", "law=texts/law.jsonl"], 2_000_000, 100_000)
 
 A domain is a source of a corpus, or a file, or a folder. Of a corpus the held-out split is read where it keeps one: a
-tokenizer that was trained on the rest has not seen it. Which documents are taken follows from a hash of their ids, not
+tokenizer that was trained on the rest has not seen it; a source without held-out documents is no domain then, and the
+others say so (`Domain.absent`). Which documents are taken follows from a hash of their ids, not
 from their order, until the sample is full; of a long document the beginning is taken, cut at a line end.
 """
 
@@ -20,6 +21,7 @@ import pyarrow as pa
 
 from jpfm.core.artifact import MANIFEST, Artifact, open_artifact
 from jpfm.core.errors import ArtifactError, DataError, UsageError
+from jpfm.core.log import log
 from jpfm.data.build import read_documents
 from jpfm.text.kernels import hash_rows
 from jpfm.tokens.audit.open import named
@@ -34,6 +36,16 @@ _BATCH = 512
 """Documents of files that are ranked at a time."""
 
 
+class Absent(NamedTuple):
+    """A source of a corpus that gives no domain."""
+
+    name: str
+    """As the domain would be called."""
+    documents: int
+    """That the corpus keeps of it: all of them in train, or without text."""
+    held_out: int
+
+
 class Domain(NamedTuple):
     """Texts of one kind."""
 
@@ -45,6 +57,8 @@ class Domain(NamedTuple):
     artifact: Artifact | None
     sha256: str
     """Of the names and bytes of the files; empty for a corpus, whose id says it."""
+    absent: tuple[Absent, ...] = ()
+    """Other sources of the same corpus that are measured nowhere."""
 
 
 class _Sample:
@@ -135,10 +149,25 @@ def _of_corpus(corpus: Artifact, name: str | None, max_chars: int, max_document_
     full = [domain for domain in found if domain.texts]
     if not full:
         raise ArtifactError(f"{corpus.path}: holds no text", hint="build the corpus again, or name another")
-    if name is None:
-        yield from full
-    else:
-        yield from (one._replace(name=name if len(full) == 1 else f"{name}/{one.name}") for one in full)
+    if name is not None:
+        full = [one._replace(name=name if len(full) == 1 else f"{name}/{one.name}") for one in full]
+    stats = corpus.manifest.stats["sources"]
+    absent = tuple(
+        Absent(
+            one.name if name is None else f"{name}/{one.name}",
+            int(stats[one.name]["kept"]),
+            int(stats[one.name]["held_out"]),
+        )
+        for one in found
+        if not one.texts
+    )
+    if absent:
+        listed = (
+            f"{one.name} ({one.documents:,} document{'s' * (one.documents != 1)}, {one.held_out:,} held out)"
+            for one in absent
+        )
+        log.warning("%s: not measured: %s", corpus.path, ", ".join(listed))
+    yield from (one._replace(absent=absent) for one in full)
 
 
 def _of_files(path: Path, name: str | None, max_chars: int, max_document_chars: int) -> Domain:

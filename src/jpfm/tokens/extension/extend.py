@@ -35,7 +35,6 @@ from jpfm.tokens.extension.merges import I64, Learned, Piece, continue_merges
 from jpfm.tokens.extension.pieces import JAPANESE_PATTERN, PieceRules
 from jpfm.tokens.extension.unigram import score_pieces
 from jpfm.tokens.extension.units import Units, collect_units
-from jpfm.tokens.tokenizer_config import Morphemes
 
 _SPARE = 1.5
 """Candidates for each Unigram piece; some are never the best way to spell themselves."""
@@ -45,7 +44,7 @@ class VocabularySettings(Settings):
     """Which pieces are added."""
 
     pieces: Annotated[int, pydantic.Field(ge=1, le=500_000)] = 5_000
-    """New pieces."""
+    """New pieces. A byte-level base gets parts of characters among them (`PieceRules.japanese_only` says why)."""
     minimum_count: Annotated[int, pydantic.Field(ge=1)] = 20
     """A piece stands in the training text at least this often; its embedding must learn from somewhere."""
     max_training_chars: Annotated[int, pydantic.Field(ge=1000)] = 20_000_000
@@ -144,9 +143,8 @@ def extend_tokenizer(base: BaseTokenizer, lines: Iterable[pl.Series], settings: 
     Raises:
         DataError: the text gives fewer pieces than are asked for.
     """
-    morphemes: Morphemes = "short" if settings.rules.morphemes else "none"
-    units = collect_units(lines, base, morphemes)
-    log.info("%s base tokens, %s distinct units", f"{units.tokens:,}", f"{len(units.counts):,}")
+    units = collect_units(lines, base, settings.rules.morphemes)
+    log.info("base tokens: %s, distinct units: %s", f"{units.tokens:,}", f"{len(units.counts):,}")
     unigram = base.family == "unigram"
     learned = continue_merges(
         units, base.spelling, base.taken, settings.rules.allows, first_id=base.next_id,
@@ -163,15 +161,16 @@ def extend_tokenizer(base: BaseTokenizer, lines: Iterable[pl.Series], settings: 
         learned = _only_reachable(base, learned)
         pieces = learned.pieces
     if len(pieces) < settings.pieces:
+        fewer = f"set vocabulary.pieces={len(pieces)} or " if pieces else ""
         raise DataError(
-            f"the text gives {len(pieces):,} new pieces that stand in it {settings.minimum_count} times or more, "
-            f"{settings.pieces:,} are asked for",
-            hint=f"set vocabulary.pieces={max(len(pieces), 1)} or lower vocabulary.minimum_count, or give more text",
+            f"vocabulary.pieces is {settings.pieces:,}, but the text gives only {len(pieces):,} at "
+            f"vocabulary.minimum_count={settings.minimum_count}",
+            hint=f"{fewer}lower vocabulary.minimum_count, or give more text",
         )
     document = base.with_pieces(pieces, scores)
-    return Extension(
-        base, document, tuple(pieces), tuple(scores) if scores else None, settings.rules, _figures(units, pieces)
-    )
+    figures = _figures(units, pieces)
+    log.info("new pieces: %d, of them whole characters: %d", len(pieces), figures["whole_characters"])
+    return Extension(base, document, tuple(pieces), tuple(scores) if scores else None, settings.rules, figures)
 
 
 def _only_reachable(base: BaseTokenizer, learned: Learned) -> Learned:
@@ -195,11 +194,13 @@ def _only_reachable(base: BaseTokenizer, learned: Learned) -> Learned:
 
 def _figures(units: Units, pieces: Iterable[Piece]) -> dict[str, Any]:
     listed = list(pieces)
+    whole = sum(is_text(piece.spelled) for piece in listed)
     return {
         "base_tokens": units.tokens,
         "distinct_units": len(units.counts),
         "characters_added": sum(piece.left is None for piece in listed),
-        "parts_of_characters": sum(not is_text(piece.spelled) for piece in listed),
+        "whole_characters": whole,
+        "parts_of_characters": len(listed) - whole,
         "rarest_piece_count": min((piece.places for piece in listed), default=0),
     }
 

@@ -20,6 +20,7 @@ from typing import Annotated
 import pydantic
 
 from jpfm.core.config import Settings
+from jpfm.tokens.tokenizer_config import Morphemes
 
 _BLOCKS = (
     (0x3000, 0x30FF), (0x31F0, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0xFF00, 0xFFEF), (0x20000, 0x3FFFF),
@@ -31,10 +32,14 @@ JAPANESE_PATTERN = "[" + "".join(f"\\x{{{first:X}}}-\\x{{{last:X}}}" for first, 
 class PieceRules(Settings):
     """What a new piece may look like."""
 
-    morphemes: bool = True
-    """No piece is learned across a word boundary of UniDic (fugashi)."""
+    morphemes: Morphemes = "short"
+    """Where training text is cut, so that no new piece spans a cut; as in `jpfm tokenizer train`. `short`: at UniDic
+    words. `bunsetsu`: not before the particles, auxiliaries and suffixes behind a content word. `none`: nowhere but
+    where the base cuts."""
     japanese_only: bool = True
-    """Every character of a new piece is of a Japanese block; lines without one keep their ids."""
+    """Every character of a new piece is of a Japanese block; lines without one keep their ids. A byte-level BPE gets
+    parts of characters too: it joins two pieces at a time, so between the three bytes of 東 and 東 lies a piece of two
+    bytes. `stats.training` counts them as parts_of_characters, the others as whole_characters."""
     one_script: bool = False
     """No piece joins kanji, hiragana, katakana, Latin letters or punctuation; a word such as 食べる then has two."""
     digits: bool = False
