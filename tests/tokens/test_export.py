@@ -18,7 +18,9 @@ from jpfm.tokens.sentencepiece_training import read
 from jpfm.tokens.special_tokens import EOS, SpecialTokens
 from jpfm.tokens.tokenizer import TokenizerConfig, load, load_sentencepiece, train
 
-SPECIAL = SpecialTokens(user_defined=("<br>", "東京都", "```"), reserved=3, extra=("<|image|>",))
+SPECIAL = SpecialTokens(
+    user_defined=("<br>", "東京都", "```"), reserved=3, extra=("<|image|>", "<|音声|>", '<|a,b"c|>')
+)
 TEXT = {"add_special_tokens": False, "split_special_tokens": True}
 
 
@@ -95,6 +97,24 @@ def test_any_string_has_the_same_ids_and_comes_back(made: Artifact, fast: PreTra
     assert fast.decode(ids) == pieces.decode(ids) == text.replace("▁", " ")
 
 
+@pytest.mark.parametrize("name", ["<|image|>", "<|音声|>", '<|a,b"c|>'])
+def test_a_control_token_of_any_script_is_one_token_and_its_spelling_is_text(
+    made: Artifact, fast: PreTrainedTokenizerFast, name: str
+) -> None:
+    pieces = load_sentencepiece(made)
+    own = pieces.piece_to_id(name)
+    assert pieces.is_control(own)
+    assert fast.convert_tokens_to_ids(name) == own
+    assert fast(f"前{name}後", add_special_tokens=False)["input_ids"].count(own) == 1
+    for text in (name, f"前{name}後", name * 2, name[:-1], f" {name}\n"):
+        ids = pieces.encode(text)
+        assert own not in ids
+        assert fast(text, **TEXT)["input_ids"] == ids
+        assert fast.decode(ids) == text
+    turns = chat.encode(fast, [{"role": "user", "content": name}])
+    assert own not in turns.ids
+
+
 def test_a_wrong_export_is_found_and_the_string_is_told(made: Artifact, tmp_path: Path) -> None:
     model = (made.path / "sentencepiece.model").read_bytes()
     proto = read(model)
@@ -155,6 +175,13 @@ def test_a_message_that_spells_special_tokens_makes_none(fast: PreTrainedTokeniz
     assert fast.decode(turns.ids) == f"<|eos|><|user|>{text}<|end|>"
 
 
+@pytest.mark.parametrize("folder", ["out/tokenizer", Path("out/tokenizer")])
+def test_a_chat_for_a_folder_says_how_to_open_it(folder: Any) -> None:
+    with pytest.raises(UsageError, match=r"wanted, not (str|PosixPath): out/tokenizer") as caught:
+        chat.encode(folder, MESSAGES)
+    assert "jpfm.tokens.tokenizer.load(Path(FOLDER))" in caught.value.hint
+
+
 @pytest.mark.parametrize("message", [{"role": "robot", "content": "はい"}, {"role": "user", "content": None}])
 def test_a_message_that_fits_no_role_is_an_error(fast: PreTrainedTokenizerFast, message: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="does not fit the chat template"):
@@ -169,6 +196,9 @@ def test_a_message_that_fits_no_role_is_an_error(fast: PreTrainedTokenizerFast, 
         ({"user_defined": ["<br>", "br"]}, "holds 'br'"),
         ({"user_defined": ["<0x41>"]}, "control or byte token"),
         ({"extra": ["image"]}, r"not written <\|name\|>"),
+        ({"extra": ["<|a b|>"]}, "letters and digits of any script and ASCII marks other than < > |, without spaces"),
+        ({"extra": ["<|a|b|>"]}, "other than < > |"),
+        ({"extra": ["<|▁音|>"]}, "of any script"),
         ({"extra": ["<|user|>"]}, "named twice"),
         ({"extra": ["<|reserved_1|>"]}, "set reserved: COUNT"),
         ({"chat": False}, "needs chat: true"),

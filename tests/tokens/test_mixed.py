@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import DataError, UsageError
+from jpfm.tokens import mixed, training_text
 from jpfm.tokens.estimation import _FLOOR, estimate
-from jpfm.tokens.mixed import merged
+from jpfm.tokens.mixed import check_enough, merged
 from jpfm.tokens.sentencepiece_training import read
 from jpfm.tokens.tokenizer import TokenizerConfig, load, load_sentencepiece, train
 from jpfm.tokens.tokenizer_config import Part
@@ -79,11 +81,57 @@ def test_the_union_has_its_size_all_characters_and_the_best_of_each_part(data: s
         assert own == sorted(own, reverse=True), "a worse piece of a part never stands in for a better one"
 
 
+HALVES = (Part(name="ja", share=0.5), Part(name="en", share=0.5))
+
+
 def test_a_union_that_cannot_be_made_is_an_error() -> None:
-    with pytest.raises(DataError, match="single characters alone are 2 of 1"):
-        merged([[("a", -1.0)], [("b", -1.0)]], [0.5, 0.5], 1)
-    with pytest.raises(DataError, match="the parts give 2 pieces, 3 are wanted"):
-        merged([[("a", -1.0)], [("bc", -1.0)]], [0.5, 0.5], 3)
+    with pytest.raises(DataError, match=r"single characters alone are 2, and there is room for 1 piece$") as caught:
+        check_enough(HALVES, [[("a", -1.0)], [("b", -1.0)]], fixed=300, room=1)
+    assert "vocab_size to 302 or more" in caught.value.hint
+    few, many = [("a", -1.0)], [(letter * 2, -1.0) for letter in "abcdefghijklm"]
+    with pytest.raises(DataError, match=r"give 14 pieces, 20 are wanted \(ja gives 1 of 13 asked for\)$") as caught:
+        check_enough(HALVES, [few, many], fixed=300, room=20)
+    assert (
+        caught.value.hint
+        == "set vocab_size to 302 or less, or give this part a smaller share (0.192 or less) or more text"
+    )
+
+
+def test_a_part_that_falls_short_is_named_and_the_hint_works(corpus: Artifact, tmp_path: Path) -> None:
+    parts = (Part(name="ja", share=0.74, kinds=("japanese",)), Part(name="en", share=0.26, kinds=("english", "code")))
+    settings = SETTINGS.model_copy(update={"parts": parts, "vocab_size": 5000})
+    with pytest.raises(DataError, match=r"parts: together they give .* are wanted \(.*en gives ") as caught:
+        train(settings, corpus, tmp_path / "a")
+    size = re.search(r"set vocab_size to (\d+) or less", caught.value.hint)
+    assert size, caught.value.hint
+    made = train(settings.model_copy(update={"vocab_size": int(size.group(1))}), corpus, tmp_path / "b")
+    assert made.manifest.stats["vocab_size"] == int(size.group(1))
+    share = re.search(r"smaller share \((0\.\d+) or less\)", caught.value.hint)
+    assert share, caught.value.hint
+    smaller = float(share.group(1))
+    parts = (parts[0].model_copy(update={"share": 1 - smaller}), parts[1].model_copy(update={"share": smaller}))
+    made = train(settings.model_copy(update={"parts": parts}), corpus, tmp_path / "c")
+    assert made.manifest.stats["vocab_size"] == 5000
+
+
+def test_a_part_without_room_for_its_characters_says_what_helps(corpus: Artifact, tmp_path: Path) -> None:
+    parts = (Part(name="ja", share=0.8, kinds=("japanese",)), Part(name="en", share=0.2, kinds=("english", "code")))
+    settings = SETTINGS.model_copy(update={"parts": parts, "required_characters": "basic"})
+    with pytest.raises(DataError, match=r"parts: en: .*required_chars\. \d+ vs \d+") as caught:
+        train(settings, corpus, tmp_path / "a")
+    hint = caught.value.hint
+    assert "set required_characters: none, or lower character_coverage" in hint
+    size = re.search(r"set vocab_size to (\d+) or more", hint)
+    share = re.search(r"larger share \((0\.\d+) or more\)", hint)
+    assert size, hint
+    assert share, hint
+    text = training_text.sample(corpus, weights=None, shares=None, max_chars=10**8, short="error", seed=0)
+    fixed = 4 + 256 + len(settings.special_tokens.control) + 1
+    larger = settings.model_copy(update={"vocab_size": int(size.group(1))})
+    mixed._trained(larger, parts[1], text, tmp_path, fixed)
+    with pytest.raises(DataError, match="required_chars"):
+        mixed._trained(larger.model_copy(update={"vocab_size": larger.vocab_size - 9}), parts[1], text, tmp_path, fixed)
+    mixed._trained(settings, parts[1].model_copy(update={"share": float(share.group(1))}), text, tmp_path, fixed)
 
 
 def test_a_mixed_tokenizer_is_exact_and_the_same_again(corpus: Artifact, tmp_path: Path) -> None:
@@ -111,6 +159,7 @@ def test_a_mixed_tokenizer_is_exact_and_the_same_again(corpus: Artifact, tmp_pat
 def test_a_part_without_text_is_told(
     part: dict[str, Any], kind: type[Exception], words: str, corpus: Artifact, tmp_path: Path
 ) -> None:
-    settings = SETTINGS.model_copy(update={"parts": (Part.model_validate({"name": "x", "share": 1} | part),)})
+    # the first part cannot be trained: what is wrong with the second must be told before that is tried
+    parts = (Part(name="none", share=0.001), Part.model_validate({"name": "x", "share": 0.999} | part))
     with pytest.raises(kind, match=words):
-        train(settings, corpus, tmp_path / "a")
+        train(SETTINGS.model_copy(update={"parts": parts}), corpus, tmp_path / "a")

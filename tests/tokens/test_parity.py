@@ -1,5 +1,6 @@
 """Fuzzed strings are hostile, keyed and many; differences are told with their place."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import DataError
+from jpfm.data.build import build, read_documents
+from jpfm.data.recipe import Recipe
 from jpfm.tokens import fuzz, parity
 from jpfm.tokens.tokenizer import load_sentencepiece
 
@@ -34,6 +37,37 @@ def test_fifty_thousand_strings_are_checked_and_counted(tokenizer: Artifact) -> 
     assert stats["strings_fuzzed"] == 50_000
     assert set(stats["chars_per_token_by_source"]) == {"aozora", "html", "law", "markdown", "office"}
     assert all(0.5 < rate < 5 for rate in stats["chars_per_token_by_source"].values())
+
+
+def test_held_out_text_has_figures_of_its_own(
+    corpus: Artifact, tokenizer: Artifact, caplog: pytest.LogCaptureFixture
+) -> None:
+    pieces = load_sentencepiece(tokenizer)
+    counted: dict[str, list[int]] = {}
+    for batch in read_documents(corpus, ["source", "text"], split="held_out"):
+        for source, text in zip(batch["source"].to_pylist(), batch["text"].to_pylist(), strict=True):
+            lines = [line for line in text.split("\n") if line]
+            before = counted.get(source, [0, 0])
+            counted[source] = [before[0] + sum(map(len, lines)), before[1] + sum(map(len, pieces.encode(lines)))]
+    stats = tokenizer.manifest.stats
+    by_source = {source: round(chars / tokens, 4) for source, (chars, tokens) in counted.items()}
+    assert stats["chars_per_token_held_out_by_source"] == by_source
+    chars, tokens = (sum(column) for column in zip(*counted.values(), strict=True))
+    assert stats["chars_per_token_held_out"] == round(chars / tokens, 4)
+    assert stats["chars_per_token_held_out"] != stats["chars_per_token"]
+    with caplog.at_level(logging.INFO, logger="jpfm"):
+        assert parity.compare(tokenizer.path, corpus, key="tokenizer/0") == stats
+    assert caplog.messages[-1].endswith(
+        f"{stats['chars'] / stats['tokens']:.3f} characters a token, training text included; "
+        f"{chars / tokens:.3f} of held-out text"
+    ), caplog.messages
+
+
+def test_without_a_held_out_split_there_is_no_such_figure(recipe: Recipe, tmp_path: Path, tokenizer: Artifact) -> None:
+    steps = tuple(step for step in recipe.steps if step.step != "split")
+    built = build(recipe.model_copy(update={"steps": steps}), tmp_path / "whole")
+    assert built is not None
+    assert not [name for name in parity.compare(tokenizer.path, built, key="a") if "held_out" in name]
 
 
 def test_lines_ends_inside_text_change_no_id(tokenizer: Artifact) -> None:

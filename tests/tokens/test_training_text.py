@@ -1,17 +1,21 @@
 """Training text: kinds of lines, shares that hold, lines spread evenly, cuts that change nothing but the marks."""
 
+import logging
+
+import networkx  # type: ignore[import-untyped]
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import DataError, UsageError
+from jpfm.tokens.budgets import KINDS, budgets
 from jpfm.tokens.morphemes import CUT, cut, cut_scripts, cut_words
 from jpfm.tokens.tokenizer_config import Shares, TokenizerConfig
-from jpfm.tokens.training_text import KINDS, MAX_LINE_CHARS, _copies, _cut_long, budgets, count, lines_of, sample
+from jpfm.tokens.training_text import MAX_LINE_CHARS, _copies, _cut_long, count, lines_of, sample
 
 SOURCES = ("aozora", "law", "code")
 TOTALS = np.array([[9000.0, 1000.0, 0.0], [4000.0, 0.0, 0.0], [1000.0, 2000.0, 3000.0]])
@@ -56,7 +60,7 @@ def test_weights_and_shares_hold_together() -> None:
 def test_too_little_text_is_an_error_or_less_or_repeated() -> None:
     weights = {"aozora": 0.5, "law": 0.5, "code": 0.0}
     ask = {"weights": weights, "shares": None, "max_chars": 20_000}
-    with pytest.raises(DataError, match=r"law \(japanese\) has 4,000 characters, 10,000 are asked for") as caught:
+    with pytest.raises(DataError, match=r"law has 4,000 characters, 10,000 are asked for") as caught:
         budgets(SOURCES, TOTALS, short="error", **ask)  # type: ignore[arg-type]
     assert "max_training_chars to 8000 or less" in caught.value.hint
     budgets(SOURCES, TOTALS, short="error", **ask | {"max_chars": 8000})  # type: ignore[arg-type]
@@ -76,6 +80,105 @@ def test_weights_that_name_other_sources_are_refused(weights: dict[str, float], 
     with pytest.raises(UsageError, match=words) as caught:
         budgets(SOURCES, TOTALS, weights=weights, shares=None, max_chars=10, short="error")
     assert "aozora, law, code" in caught.value.hint
+
+
+TINY = np.array([[60_000.0, 464.0, 0.0], [300_000.0, 60_000.0, 40_000.0], [90_000.0, 50_000.0, 80_000.0]])
+TINY_ASK = {"weights": {"aozora": 1.0, "law": 1.0, "code": 1.0}, "shares": Shares(japanese=7, english=2, code=1)}
+
+
+@pytest.mark.parametrize("short", ["error", "less", "repeat"])
+def test_a_tiny_cell_does_not_decide_the_text(short: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="jpfm"):
+        found = budgets(SOURCES, TINY, max_chars=180_000, short=short, **TINY_ASK)  # type: ignore[arg-type]
+    assert found.sum(axis=1) == pytest.approx([60_000] * 3, rel=1e-4)
+    assert found.sum(axis=0) == pytest.approx([126_000, 36_000, 18_000], rel=1e-4)
+    assert found[0, 1] == pytest.approx(464), "the cell gives all it holds"
+    assert (found <= TINY * (1 + 1e-9)).all(), "nothing is repeated while another source has the kind"
+    assert not caplog.messages
+
+
+def test_what_is_repeated_is_told_with_how_often(caplog: pytest.LogCaptureFixture) -> None:
+    held = np.array([[500_000.0, 464.0, 0.0], [300_000.0, 10_000.0, 40_000.0], [90_000.0, 8_000.0, 80_000.0]])
+    with caplog.at_level(logging.INFO, logger="jpfm"):
+        found = budgets(SOURCES, held, max_chars=180_000, short="repeat", **TINY_ASK)  # type: ignore[arg-type]
+    assert found.sum(axis=0) == pytest.approx([126_000, 36_000, 18_000], rel=1e-4)
+    assert found[:, 1] / held[:, 1] == pytest.approx([36_000 / 18_464] * 3, rel=1e-4), "each as often"
+    assert (found[:, [0, 2]] <= held[:, [0, 2]] * (1 + 1e-9)).all()
+    assert caplog.messages == [
+        "text is taken more than once: aozora (english, 464 characters) 1.9 times; law (english, 10,000 characters) "
+        "1.9 times; code (english, 8,000 characters) 1.9 times"
+    ]
+    ask = TINY_ASK | {"max_chars": 180_000}
+    with pytest.raises(DataError, match="can give 18,464 characters of english, 36,000 are asked for") as caught:
+        budgets(SOURCES, held, short="error", **ask)  # type: ignore[arg-type]
+    assert "max_training_chars to 92320 or less" in caught.value.hint
+    less = budgets(SOURCES, held, short="less", **ask)  # type: ignore[arg-type]
+    assert less.sum() == pytest.approx(92_320)
+    assert less[:, 1] == pytest.approx(held[:, 1])
+
+
+def test_weights_and_shares_that_cannot_hold_together_are_refused() -> None:
+    ask = {"weights": {"aozora": 9.0, "law": 1.0, "code": 0.5}, "shares": Shares(japanese=1, code=1)}
+    with pytest.raises(DataError, match="cannot hold together"):
+        budgets(SOURCES, TOTALS, max_chars=1000, short="repeat", **ask)  # type: ignore[arg-type]
+
+
+sizes = st.sampled_from([0, 0, 1, 30, 464, 5_000, 10**6])
+
+
+@given(
+    held=st.lists(st.tuples(sizes, sizes, sizes), min_size=1, max_size=4),
+    parts=st.lists(st.sampled_from([0, 1, 2, 7]), min_size=7, max_size=7),
+    chars=st.sampled_from([1_000, 50_000, 10**6]),
+    short=st.sampled_from(["less", "repeat"]),
+)
+def test_shares_hold_where_a_maximum_flow_finds_that_they_can(
+    held: list[tuple[int, int, int]], parts: list[int], chars: int, short: str
+) -> None:
+    totals = np.array(held, dtype=np.float64)
+    weights, kinds = np.array(parts[: len(held)], dtype=np.float64), np.array(parts[4:], dtype=np.float64)
+    assume(weights.sum() and kinds.sum() and totals.sum())
+    assume((totals.sum(axis=1)[weights > 0] > 0).all() and (totals.sum(axis=0)[kinds > 0] > 0).all())
+    weights, kinds = weights / weights.sum(), kinds / kinds.sum()
+    names = [f"s{index}" for index in range(len(held))]
+    most = _longest(totals, weights, kinds)
+
+    def call() -> np.ndarray:
+        return budgets(
+            names, totals, weights=dict(zip(names, weights, strict=True)),
+            shares=Shares(japanese=kinds[0], english=kinds[1], code=kinds[2]), max_chars=chars, short=short,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    if most < 1e-6:
+        with pytest.raises(DataError, match="cannot hold together"):
+            call()
+        return
+    found = call()
+    wanted = chars if short == "repeat" else min(chars, most, totals.sum())
+    assert found.sum() == pytest.approx(wanted, rel=1e-4)
+    assert found.sum(axis=1) == pytest.approx(weights * wanted, rel=1e-3, abs=1e-3 * wanted)
+    assert found.sum(axis=0) == pytest.approx(kinds * wanted, rel=1e-3, abs=1e-3 * wanted)
+    assert not found[totals == 0].any()
+    if wanted <= most:
+        assert (found <= totals * (1 + 1e-6)).all()
+
+
+def _longest(totals: np.ndarray, weights: np.ndarray, kinds: np.ndarray) -> float:
+    """The longest text that takes nothing twice, by networkx's maximum flow and bisection: an oracle."""
+    low, high = 0.0, 2 * float(totals.sum())
+    for _ in range(60):
+        chars = (low + high) / 2
+        flow = networkx.DiGraph()
+        flow.add_nodes_from(["from", "to"])
+        for row, weight in enumerate(weights):
+            flow.add_edge("from", row, capacity=weight * chars)
+            for kind, held in enumerate(totals[row]):
+                flow.add_edge(row, KINDS[kind], capacity=held)
+        for kind, share in enumerate(kinds):
+            flow.add_edge(KINDS[kind], "to", capacity=share * chars)
+        enough = networkx.maximum_flow_value(flow, "from", "to") >= chars * (1 - 1e-9)
+        low, high = (chars, high) if enough else (low, chars)
+    return low
 
 
 def test_a_kind_without_text_is_an_error() -> None:

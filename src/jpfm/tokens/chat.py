@@ -75,8 +75,14 @@ def encode(
     Equal to `apply_chat_template` where no message spells one.
 
     Raises:
-        UsageError: the tokenizer has no chat template, or a message has no known role or no text.
+        UsageError: the tokenizer is none of transformers' fast ones (a folder's name, say) or has no chat template, or
+            a message has no known role or no text.
     """
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise UsageError(
+            f"a fast tokenizer of transformers is wanted, not {type(tokenizer).__name__}: {str(tokenizer)[:80]}",
+            hint="open the folder first: jpfm.tokens.tokenizer.load(Path(FOLDER))",
+        )
     if not tokenizer.chat_template:
         raise UsageError("this tokenizer has no chat template", hint="train it with special_tokens: {chat: true}")
     try:

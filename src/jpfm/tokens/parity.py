@@ -110,6 +110,9 @@ def fuzz(checker: Checker, *, key: str, count: int = FUZZED) -> int:
 def compare(folder: Path, corpus: Artifact, *, key: str) -> dict[str, Any]:
     """Check a whole corpus and fuzzed strings; the figures for the manifest.
 
+    `chars_per_token` is of the whole corpus, which the tokenizer was trained on; `chars_per_token_held_out` is of the
+    held-out split alone, where the corpus has one.
+
     Raises:
         DataError: an id differs, or text does not come back.
     """
@@ -119,42 +122,57 @@ def compare(folder: Path, corpus: Artifact, *, key: str) -> dict[str, Any]:
     is_byte = np.fromiter((checker.pieces.is_byte(piece) for piece in range(size)), dtype=np.bool_, count=size)
     used = np.zeros(size, dtype=np.int64)
     lines_done = 0
-    by_source: dict[str, list[int]] = {}
+    has_split = corpus.manifest.stats["total"].get("held_out", 0) > 0
+    columns = ["source", "text", *(["split"] if has_split else [])]
+    sums: list[pl.DataFrame] = []
     with progress("comparing ids", total=corpus.manifest.stats["total"]["chars"] / 1e6, unit="M chars") as bar:
-        for batch in read_documents(corpus, ["source", "text"]):
+        for batch in read_documents(corpus, columns):
             found = units(batch.column("text"), "line", code=True)
             lines = _cut(batch, found)
             encoded = checker.check(lines["line"].to_list())
             used += np.bincount(encoded.ids, minlength=size)
             lines_done += len(found.rows)
             counted = lines.with_columns(tokens=pl.Series(encoded.lengths), chars=pl.col("line").str.len_chars())
-            sums = counted.group_by("source", maintain_order=True).agg(pl.col("chars", "tokens").sum())
-            for source, chars, tokens in sums.iter_rows():
-                before = by_source.setdefault(source, [0, 0])
-                by_source[source] = [before[0] + chars, before[1] + tokens]
+            sums.append(counted.group_by("source", "held_out").agg(pl.col("chars", "tokens").sum()))
             bar.advance(float(counted["chars"].sum()) / 1e6)
-    chars, tokens = (sum(column) for column in zip(*by_source.values(), strict=True))
-    log.info("ids equal on %s lines and %s fuzzed strings; %.3f characters a token", f"{lines_done:,}", f"{fuzzed:,}",
-             chars / max(tokens, 1))  # fmt: skip
+    everything = pl.concat(sums)
+    held_out = everything.filter("held_out")
+    chars, tokens = (int(everything[name].sum()) for name in ("chars", "tokens"))
+    words = f"{chars / max(tokens, 1):.3f} characters a token, training text included"
+    if len(held_out):
+        words += f"; {int(held_out['chars'].sum()) / max(int(held_out['tokens'].sum()), 1):.3f} of held-out text"
+    log.info("ids equal on %s lines and %s fuzzed strings; %s", f"{lines_done:,}", f"{fuzzed:,}", words)
+    rate, rates = _rates(everything)
+    apart = dict(zip(("chars_per_token_held_out", "chars_per_token_held_out_by_source"), _rates(held_out), strict=True))
     return {
         "vocab_size": size,
         "lines_compared": lines_done,
         "strings_fuzzed": fuzzed,
         "chars": chars,
         "tokens": tokens,
-        "chars_per_token": round(chars / max(tokens, 1), 4),
-        "chars_per_token_by_source": {
-            source: round(count[0] / max(count[1], 1), 4) for source, count in sorted(by_source.items())
-        },
+        "chars_per_token": rate,
+        "chars_per_token_by_source": rates,
+        **(apart if len(held_out) else {}),
         "byte_token_share": round(int(used[is_byte].sum()) / max(tokens, 1), 6),
         "pieces_used": int(np.count_nonzero(used)),
     }
 
 
+def _rates(counted: pl.DataFrame) -> tuple[float, dict[str, float]]:
+    """Characters a token, in all and by source, to four places."""
+    sums = counted.group_by("source").agg(pl.col("chars", "tokens").sum()).sort("source")
+    by_source = {source: round(chars / max(tokens, 1), 4) for source, chars, tokens in sums.iter_rows()}
+    return round(int(sums["chars"].sum()) / max(int(sums["tokens"].sum()), 1), 4), by_source
+
+
 def _cut(batch: pa.RecordBatch, found: Units) -> pl.DataFrame:
-    """Lines of a batch with their sources, cut after MAX_CHARS characters."""
+    """Lines of a batch with their sources, and whether they are held out, cut after MAX_CHARS characters."""
+    rows = pa.array(found.rows)
+    apart: pl.Series | pl.Expr = pl.lit(value=False)
+    if "split" in batch.schema.names:
+        apart = pl.Series(pl.from_arrow(batch.column("split").take(rows))) == "held_out"
     lines = pl.DataFrame({
-        "source": pl.Series(pl.from_arrow(batch.column("source").take(pa.array(found.rows)))),
+        "source": pl.Series(pl.from_arrow(batch.column("source").take(rows))),
         "line": pl.Series(pl.from_arrow(texts(batch.column("text"), found))),
-    })  # fmt: skip
+    }).with_columns(held_out=apart)  # fmt: skip
     return lines.with_columns(pl.col("line").str.extract_all(rf"(?s).{{1,{MAX_CHARS}}}")).explode("line")

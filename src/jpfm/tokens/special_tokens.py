@@ -5,6 +5,7 @@ that spells one stays text. *In-text* symbols (the line end, and those of `user_
 stand in text. Then come 256 bytes, the pieces, and reserved tokens up to the wanted multiple.
 """
 
+import re
 from typing import Annotated, Self
 
 import pydantic
@@ -17,6 +18,7 @@ NEWLINE = "\n"
 CHAT = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 TOOLS = ("<|tools|>", "<|tool_call|>", "<|tool_result|>")
 FILL_IN_THE_MIDDLE = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
+_NAME = re.compile(r"<\|(?:\w|[!-;=?-{}~])+\|>")  # marks from ! to ~ without < > |
 
 
 def reserved(number: int) -> str:
@@ -40,7 +42,8 @@ class SpecialTokens(Settings):
     reserved: Annotated[int, pydantic.Field(ge=0, le=10_000)] = 0
     """Tokens <|reserved_0|>... kept for later; padding of the vocabulary counts on from here."""
     extra: tuple[str, ...] = ()
-    """Control tokens of your own, e.g. <|image|>."""
+    """Control tokens of your own, e.g. <|image|> or <|音声|>: letters and digits of any script, and ASCII marks other
+    than < > |, without spaces."""
     user_defined: tuple[str, ...] = ()
     """Symbols that are always one token in text, e.g. <br>. Spaces and line ends cannot stand in them.
     Where occurrences overlap (in a run of them), the model decides which are tokens."""
@@ -68,8 +71,11 @@ class SpecialTokens(Settings):
         if twice:
             raise ValueError(f"{twice[0]!r} is named twice")
         for name in self.extra:
-            if not name.startswith("<|") or not name.endswith("|>") or len(name) < 5 or not name.isascii():
-                raise ValueError(f"extra: {name!r} is not written <|name|>")
+            if not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"extra: {name!r} is not written <|name|>, the name of letters and digits of any script and ASCII "
+                    "marks other than < > |, without spaces"
+                )
             if name.startswith("<|reserved_"):
                 raise ValueError(f"extra: {name!r} is a name of reserved tokens; set reserved: COUNT")
         for name in self.user_defined:

@@ -87,7 +87,8 @@ class TokenizerConfig(Settings):
     """Shares of kinds of lines. null takes lines as they come."""
     short_text: Literal["error", "less", "repeat"] = "error"
     """Where `weights` or `shares` ask for more text than there is: stop; use less text in all, so that the shares
-    hold; or repeat what there is."""
+    hold; or repeat what is short (the log says what, and how often). Text is short where a whole source, or a kind
+    over all sources, cannot give its share: what one source lacks of a kind is taken of others that have it."""
     parts: tuple[Part, ...] = ()
     """Vocabularies trained apart and merged (Unigram only). Empty trains one."""
     special_tokens: SpecialTokens = SpecialTokens()

@@ -3,8 +3,8 @@
     text = sample(corpus, weights={"aozora": 1, "law": 3}, shares=None, max_chars=20_000_000, short="less", seed=0)
     text.lines, text.chars[source, kind]
 
-Two passes over columns. The first counts characters of each (source, kind); weights and shares together are met by
-iterative proportional fitting. The second takes line i of a cell where frac((i + seed) x golden ratio) is below the
+Two passes over columns. The first counts characters of each (source, kind), of which `budgets` says how many are taken
+so that weights and shares hold. The second takes line i of a cell where frac((i + seed) x golden ratio) is below the
 cell's rate: any stretch of lines gives its share to within a line or two, and pages made from one template are not
 always cut at the same place. Refused: every k-th line (takes the same line of each page where k divides its length).
 
@@ -23,14 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jpfm.core.artifact import Artifact
-from jpfm.core.errors import DataError, UsageError
-from jpfm.core.log import log
 from jpfm.data.build import read_documents
 from jpfm.text.kernels import buffers, next_point
 from jpfm.text.lines import Units, texts, units
+from jpfm.tokens.budgets import KINDS, budgets
 from jpfm.tokens.tokenizer_config import Kind, Shares
 
-KINDS: tuple[Kind, ...] = ("japanese", "english", "code")
 JAPANESE, ENGLISH, CODE = range(3)
 MAX_LINE_CHARS = 4_000
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -144,89 +142,6 @@ def count(corpus: Artifact) -> tuple[tuple[str, ...], F64]:
         cells = _cells(batch, lines, sources)
         totals += np.bincount(cells, weights=lines.chars, minlength=totals.size).reshape(totals.shape)
     return tuple(sources), totals
-
-
-def budgets(
-    sources: Sequence[str],
-    totals: F64,
-    *,
-    weights: Mapping[str, float] | None,
-    shares: Shares | None,
-    max_chars: int,
-    short: Literal["error", "less", "repeat"],
-) -> F64:
-    """Characters to take of each cell; with `repeat` a cell may give more than it holds.
-
-    Args:
-        totals: characters there are. Shape (sources, 3).
-    Raises:
-        UsageError: weights name other sources than the corpus has.
-        DataError: a source or kind that has a share has too little text and `short` is `error`, or none at all.
-    """
-    if totals.sum() == 0:
-        raise DataError("the train split of the corpus holds no text", hint="look at it: jpfm data stats CORPUS")
-    if weights is None and shares is None:
-        return np.asarray(totals * min(1.0, max_chars / totals.sum()))
-    wanted = _fitted(sources, totals, weights, shares)
-    chars = max_chars if short == "repeat" else min(max_chars, int(totals.sum()))
-    enough = np.divide(totals, wanted, out=np.full_like(totals, np.inf), where=wanted > 0)
-    if short != "repeat" and enough.min() < chars:
-        row, kind = divmod(int(np.argmin(enough)), len(KINDS))
-        gives_out = f"{sources[row]} ({KINDS[kind]}) has {totals[row, kind]:,.0f} characters"
-        if short == "error":
-            raise DataError(
-                f"too little text for these shares: {gives_out}, {wanted[row, kind] * chars:,.0f} are asked for",
-                hint=f"set max_training_chars to {int(enough.min())} or less, change the shares, "
-                "or set short_text: less | repeat",
-            )
-        log.info("training text is %s characters of %s: %s", f"{int(enough.min()):,}", f"{chars:,}", gives_out)
-        chars = int(enough.min())
-    return np.asarray(wanted * chars)
-
-
-def _fitted(sources: Sequence[str], totals: F64, weights: Mapping[str, float] | None, shares: Shares | None) -> F64:
-    """Shares of all cells, shape (sources, 3), sum 1, by iterative proportional fitting."""
-    wanted = totals / totals.sum()
-    by_kind = by_source = None
-    if shares is not None:
-        by_kind = np.array([shares.japanese, shares.english, shares.code], dtype=np.float64)
-        by_kind /= by_kind.sum()
-    if weights is not None:
-        _same_names(weights, sources)
-        by_source = np.array([weights[name] for name in sources], dtype=np.float64)
-        by_source /= by_source.sum()
-    for _ in range(200 if by_kind is not None and by_source is not None else 1):
-        if by_kind is not None:
-            wanted = _scaled(wanted, by_kind, 0, KINDS, "shares")
-        if by_source is not None:
-            wanted = _scaled(wanted, by_source, 1, sources, "weights")
-    if by_kind is not None and np.abs(wanted.sum(axis=0) - by_kind).max() > 1e-3:
-        raise DataError(
-            "weights and shares cannot hold together: a kind stands only in sources whose weight is too small",
-            hint="set weights or shares alone, or change either",
-        )
-    return wanted
-
-
-def _same_names(weights: Mapping[str, float], sources: Sequence[str]) -> None:
-    for what, names in (
-        ("names no source of the corpus", sorted(set(weights) - set(sources))),
-        ("is missing; 0 leaves a source out", sorted(set(sources) - set(weights))),
-    ):
-        if names:
-            raise UsageError(f"weights: {names[0]!r} {what}", hint=f"the corpus has: {', '.join(sources)}")
-
-
-def _scaled(wanted: F64, shares: F64, axis: int, names: Sequence[str], setting: str) -> F64:
-    """Scale rows or columns to their shares."""
-    sums = wanted.sum(axis=axis)
-    for index, share in enumerate(shares):
-        if share > 0 and sums[index] == 0:
-            raise DataError(
-                f"{setting}: there is no text of {names[index]!r}", hint="set its share to 0, or add such text"
-            )
-    factors = np.divide(shares, sums, out=np.zeros_like(sums), where=sums > 0)
-    return np.asarray(wanted * (factors[:, None] if axis == 1 else factors[None, :]))
 
 
 def sample(
