@@ -225,7 +225,7 @@ def test_tokens_of_another_tokenizer_are_refused(tokens: Artifact, corpus: Artif
 
     other = tokenizer.train(
         tokenizer.TokenizerConfig(
-            stage="tokenizer", vocab_size=1400, character_coverage=0.98, required_characters="none"
+            stage="tokenizer", vocab_size=1450, character_coverage=0.98, required_characters="none"
         ),
         corpus,
         tmp_path / "other",

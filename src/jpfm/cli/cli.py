@@ -6,7 +6,6 @@ Result paths go to stdout, everything else to stderr. Exit codes: 0 ok, 2 usage 
 
 import errno
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ import typer
 
 from jpfm import __version__
 from jpfm.cli import config_commands, data_commands, forget_command, model_commands, tokens_commands
+from jpfm.cli.interrupt import interrupts
 from jpfm.cli.shared import Dry, Out, Overrides, Workers, emit, load_config, show_dry_run
 from jpfm.core import log as logs
 from jpfm.core.errors import EnvironmentProblem, JpfmError, Preempted
@@ -132,13 +132,13 @@ def verify(
 
 def main() -> None:
     """Entry point: run a command and turn what goes wrong into a sentence and an exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     sys.exit(_guarded())
 
 
 def _guarded() -> int:
     try:
-        result = app(standalone_mode=False)
+        with interrupts():
+            result = app(standalone_mode=False)
         if result == _INTERRUPTED:
             raise KeyboardInterrupt
     except JpfmError as error:

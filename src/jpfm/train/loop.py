@@ -54,8 +54,9 @@ class StopRequest:
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.name is None:  # it may be sent again
+            log.warning("%s received: saving at the end of this step", signal.Signals(number).name)
         self.name = signal.Signals(number).name
-        log.warning("%s received: saving at the end of this step", self.name)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

@@ -1,0 +1,37 @@
+"""Ctrl-C and a scheduler's SIGTERM become KeyboardInterrupt, and stay one until somebody has it.
+
+    with interrupts():
+        run()
+
+Python raises KeyboardInterrupt wherever it is. Inside a callback from C (Numba's compiler has them) the exception is
+printed and lost, and the program would go on as if nobody had asked it to stop. So the signal is sent again every few
+seconds until the block ends. Handlers that others set meanwhile (the trainer's) get it like any other.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_AGAIN_SECONDS = 3.0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
+    raise KeyboardInterrupt
+
+
+def _again(number: int, frame: FrameType | None) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@contextmanager
+def interrupts() -> Iterator[None]:
+    """Take the signals of this process; its main thread only."""
+    for number, handler in ((signal.SIGINT, _interrupt), (signal.SIGTERM, _interrupt), (signal.SIGALRM, _again)):
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
