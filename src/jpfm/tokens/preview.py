@@ -1,7 +1,7 @@
 """What training would see, before any training: rows, epochs and tokens of each source and licence.
 
-    for line in mixture_table(order, steps): print(line)
-    by_source(order, steps), by_licence(order, steps), by_stage(order, steps)
+    by_source(order, steps), by_licence(order, steps), by_stage(order, steps)     # tables
+    warnings(order, steps)                                                        # what to look at twice
 
 All of it follows from the order; no token is read, only the documents' table for licences.
 """
@@ -19,8 +19,9 @@ def by_source(order: TokenOrder, steps: int) -> pl.DataFrame:
     """One row a source.
 
     Returns:
-        source, tokens (in the store), rows (of one epoch), weight (asked, over all stages), share (realised), seen
-        (tokens that `steps` steps show as targets, padding not counted), epochs, cap, left_out (tokens no row shows).
+        source, tokens (in the store), rows (of one epoch), share (of all rows, as it comes out), seen (tokens that
+        `steps` steps show as targets, padding not counted), epochs, cap, left_out (tokens that no row shows as a
+        target), padding (share of places that best fit leaves empty).
     """
     counts = order.counts(steps).tolist()
     total = max(1, sum(counts))
