@@ -3,9 +3,10 @@
     with interrupts():
         run()
 
-Python raises KeyboardInterrupt wherever it is. Inside a callback from C (Numba's compiler has them) the exception is
-printed and lost, and the program would go on as if nobody had asked it to stop. So the signal is sent again every few
-seconds until the block ends. Handlers that others set meanwhile (the trainer's) get it like any other.
+Python raises KeyboardInterrupt wherever it is. Inside a callback from C the exception is printed and lost, and the
+program would go on as if nobody had asked it to stop. So inside those of Numba's compiler, which every stage may be in,
+nothing is raised, and the signal is sent again at once; after any other it is sent again every few seconds until the
+block ends. Handlers that others set meanwhile (the trainer's) get it like any other.
 """
 
 import os
@@ -15,11 +16,16 @@ from contextlib import contextmanager
 from types import FrameType
 
 _AGAIN_SECONDS = 3.0
+_SOON_SECONDS = 0.05
+_CALLBACKS = "llvmlite."
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
-    raise KeyboardInterrupt
+    while frame is not None and not str(frame.f_globals.get("__name__")).startswith(_CALLBACKS):
+        frame = frame.f_back
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS if frame is None else _SOON_SECONDS, _AGAIN_SECONDS)
+    if frame is None:
+        raise KeyboardInterrupt
 
 
 def _again(number: int, frame: FrameType | None) -> None:
