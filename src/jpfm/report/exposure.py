@@ -95,9 +95,13 @@ def expose(artifacts: Sequence[Artifact], ids: Sequence[str]) -> Exposure:
             config = {key: value for key, value in one.manifest.config.items() if key != "step"}
             groups.setdefault(canonical_json([config, one.manifest.parents]), []).append(one)
     runs, steps = [], [pl.DataFrame(schema=STEPS)]
+    read: dict[tuple[str, ...], tuple[TokenStore, pl.DataFrame]] = {}
     for number, group in enumerate(groups.values(), start=1):
-        read = [tokens[parent] for parent in group[0].manifest.parents if parent in tokens]
-        run, seen = _run(number, group, read, ids)
+        names = tuple(parent for parent in group[0].manifest.parents if parent in tokens)
+        if names not in read:  # runs over the same tokens share what is read of them
+            store = TokenStore.open(*(tokens[name] for name in names))
+            read[names] = store, _in_store(store, ids)
+        run, seen = _run(number, group, *read[names])
         runs.append(run)
         steps.append(seen)
     return Exposure(ranges, pl.concat(steps), tuple(runs))
@@ -125,16 +129,13 @@ def _in_store(store: TokenStore, ids: Sequence[str]) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _run(
-    number: int, group: Sequence[Artifact], tokens: Sequence[Artifact], ids: Sequence[str]
-) -> tuple[Run, pl.DataFrame]:
+def _run(number: int, group: Sequence[Artifact], store: TokenStore, ranges: pl.DataFrame) -> tuple[Run, pl.DataFrame]:
     config: dict[str, Any] = group[0].manifest.config
     saved = sorted(
         (Saved(one.id, int(one.manifest.config.get("step") or config.get("steps") or 0)) for one in group),
         key=lambda one: (one.step, one.id),
     )
-    store = TokenStore.open(*tokens)
-    ranges, order = _in_store(store, ids), order_of(config, store)
+    order = order_of(config, store)
     found = order.sightings(ranges["first"].to_numpy(), ranges["last"].to_numpy(), saved[-1].step)
     shift = (ranges["own"] - ranges["first"]).gather(found.column("range").to_numpy())
     seen = pl.DataFrame(pl.from_arrow(found)).select(
@@ -148,7 +149,7 @@ def _run(
     run = Run(
         number=number,
         name=str(config.get("name", "")),
-        tokens=", ".join(one.id for one in tokens),
+        tokens=", ".join(one.id for one in store.artifacts),
         seq_len=config["seq_len"],
         batch_tokens=config["batch_tokens"],
         seed=config["seed"],

@@ -11,6 +11,7 @@ two tasks that work on one file do not write into each other.
 import json
 import os
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ _ROW_GROUP = 1 << 17
 
 
 @dataclass(frozen=True)
-class FileJob:
+class FileJob(ABC):
     """A file to write; kinds of input add what they read."""
 
     root: str
@@ -58,9 +59,9 @@ class FileJob:
         """Counts and digests of the finished triple."""
         return Path(self.root) / STATE / "files" / f"{self.name}.json"
 
+    @abstractmethod
     def run(self) -> int:
         """Write the file; returns its tokens."""
-        raise NotImplementedError  # of each kind
 
     def recorded(self) -> dict[str, Any]:
         """What the record of a finished file says."""
