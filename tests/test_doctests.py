@@ -8,7 +8,7 @@ import pytest
 
 import jpfm
 
-FLOORS = ("core", "text", "data", "tokens")
+FLOORS = ("core", "text", "data", "tokens", "model", "train", "eval", "report")
 MODULES = [m.name for m in pkgutil.walk_packages(jpfm.__path__, "jpfm.") if m.name.split(".")[1] in FLOORS]
 
 

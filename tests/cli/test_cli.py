@@ -75,7 +75,7 @@ def test_every_problem_of_a_config_at_once(tmp_path: Path) -> None:
 
 
 def test_a_check_over_several_fields_points_at_the_one_to_change(tmp_path: Path) -> None:
-    done = jpfm("train", "configs/train/8M.yaml", "steps=4", "--out", tmp_path / "out", cwd=ROOT)
+    done = jpfm("train", "configs/train/japanese-open.yaml", "steps=4", "--out", tmp_path / "out", cwd=ROOT)
     assert_one_sentence(done, 2, "command line: steps 4 are fewer than schedule.warmup_steps 100", "schema train")
     recipe = tmp_path / "r.yaml"
     recipe.write_text(

@@ -16,7 +16,7 @@ from jpfm.text.pii.find import CLASSES
 
 SMALL = [
     "train.model.hidden_size=64", "train.model.num_layers=2", "train.model.intermediate_size=160", "train.seq_len=128",
-    "train.batch_tokens=1024", "train.steps=40", "train.save_every_steps=5", "train.schedule.warmup_steps=5",
+    "train.batch_tokens=1024", "train.steps=40", "train.save.every_steps=5", "train.schedule.warmup_steps=5",
     "train.schedule.decay_steps=10", "eval.tasks.0.max_items=20", "eval.tasks.1.items_per_level=4",
     "eval.tasks.2.max_chars=3000",
 ]  # fmt: skip

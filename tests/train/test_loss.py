@@ -1,68 +1,374 @@
-"""The chunked loss against torch's own in double precision."""
+"""The chunked loss against torch's own in double precision, and the module that holds it."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from transformers import (
+    CohereConfig,
+    CohereForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+)
 
-from jpfm.train import loss
-from jpfm.train.loss import IGNORE, cross_entropy_sum
+from jpfm.core.errors import UsageError
+from jpfm.train import chunked_loss
+from jpfm.train.balance import Routers, balance_sum
+from jpfm.train.loss import IGNORE, LossModel, chunked_cross_entropy
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of a few rows, blocks of one or two."""
+    monkeypatch.setattr(chunked_loss, "_CHUNK_BYTES", {"cpu": 1000, "cuda": 1000})
+    monkeypatch.setattr(chunked_loss, "_BLOCK_BYTES", {"cpu": 300, "cuda": 300})
 
 
 def _reference(
-    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    hidden = hidden.detach().double().requires_grad_()
-    weight = weight.detach().double().requires_grad_()
-    total = F.cross_entropy(hidden @ weight.t(), targets, ignore_index=IGNORE, reduction="sum")
-    total.backward()
-    assert hidden.grad is not None
-    assert weight.grad is not None
-    return total, hidden.grad, weight.grad
+    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, z_loss: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
+    """Objective, nats and both gradients of whole logits in double precision."""
+    hidden, weight = (one.detach().double().requires_grad_() for one in (hidden, weight))
+    logits = hidden @ weight.t()
+    nats = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum")
+    objective = nats + z_loss * (torch.logsumexp(logits, 1).square() * (targets != IGNORE)).sum()
+    return objective.detach(), nats.detach(), torch.autograd.grad(objective, (hidden, weight))
 
 
-@given(rows=st.integers(1, 40), chunk=st.integers(1, 16), seed=st.integers(0, 1000), scale=st.floats(0.1, 30.0))
-def test_value_and_gradients_equal_the_whole_loss(rows: int, chunk: int, seed: int, scale: float) -> None:
+@pytest.mark.usefixtures("small_chunks")
+@settings(deadline=None, max_examples=150)
+@given(
+    rows=st.integers(1, 40), vocabulary=st.integers(2, 70), width=st.integers(1, 9), seed=st.integers(0, 1000),
+    scale=st.floats(0.1, 30.0), z_loss=st.sampled_from([0.0, 1e-4, 0.1]), ignored=st.floats(0, 1),
+)  # fmt: skip
+def test_value_and_gradients_equal_the_whole_loss(
+    rows: int, vocabulary: int, width: int, seed: int, scale: float, z_loss: float, ignored: float
+) -> None:
     draw = torch.Generator().manual_seed(seed)
-    hidden = (torch.randn(rows, 8, generator=draw) * scale).requires_grad_()
-    weight = torch.randn(30, 8, generator=draw).requires_grad_()
-    targets = torch.randint(0, 30, (rows,), generator=draw)
-    targets[::3] = IGNORE
-    before = loss._CHUNK_ROWS
-    loss._CHUNK_ROWS = chunk
+    hidden = (torch.randn(rows, width, generator=draw) * scale).requires_grad_()
+    weight = torch.randn(vocabulary, width, generator=draw).requires_grad_()
+    targets = torch.randint(0, vocabulary, (rows,), generator=draw)
+    targets[torch.rand(rows, generator=draw) < ignored] = IGNORE
+    losses = chunked_cross_entropy(hidden, weight, targets, z_loss=z_loss)
+    (losses.objective * 0.5).backward()
+    objective, nats, grads = _reference(hidden, weight, targets, z_loss)
+    torch.testing.assert_close(losses.objective.detach().double(), objective, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(losses.nats.double(), nats, rtol=1e-5, atol=1e-4)
+    assert not losses.nats.requires_grad
+    for made, right in zip((hidden.grad, weight.grad), grads, strict=True):
+        assert made is not None
+        torch.testing.assert_close(made.double(), right * 0.5, rtol=1e-4, atol=1e-5 * float(right.abs().max() + 1))
+
+
+@pytest.mark.parametrize("z_loss", [0.0, 0.01])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_chunks_change_nothing_but_the_order_of_sums(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, z_loss: float
+) -> None:
+    draw = torch.Generator().manual_seed(1)
+    hidden, weight = (torch.randn(n, 16, generator=draw).requires_grad_() for n in (50, 300))
+    targets = torch.randint(0, 300, (50,), generator=draw)
+    made = []
+    for limit in (700, 10_000, 10**9):
+        monkeypatch.setattr(chunked_loss, "_CHUNK_BYTES", {"cpu": limit, "cuda": limit})
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            losses = chunked_cross_entropy(hidden, weight, targets, z_loss=z_loss)
+        made.append((losses.objective.detach(), *torch.autograd.grad(losses.objective, (hidden, weight))))
+    for other in made[1:]:
+        for one, same in zip(made[0], other, strict=True):
+            torch.testing.assert_close(one, same, rtol=1e-5 if dtype == torch.float32 else 2e-2, atol=2e-2)
+
+
+def test_the_compiled_part_is_the_same_function() -> None:
+    draw = torch.Generator().manual_seed(2)
+    index = torch.randint(0, 90, (20, 1), generator=draw)
+    for dtype in (torch.float32, torch.bfloat16):
+        for z_loss in (0.0, 0.01):
+            logits = (torch.randn(20, 90, generator=draw) * 5).to(dtype)
+            other = logits.clone()
+            sums = chunked_loss._slope(logits, index, z_loss)
+            whole = chunked_loss._whole_slope(other, index, z_loss)
+            torch.testing.assert_close(sums, whole, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(logits, other, rtol=1e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-6)
+
+
+def test_compiled_is_used_where_it_is_asked_for() -> None:
+    hidden, weight = torch.randn(6, 4, requires_grad=True), torch.randn(9, 4, requires_grad=True)
+    targets = torch.tensor([1, 2, 3, IGNORE, 8, 0])
+    traced: list[Any] = []
+
+    def backend(graph: torch.fx.GraphModule, _: Any) -> Any:
+        traced.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    before = chunked_loss._compiled_slope
+    chunked_loss._compiled_slope = torch.compile(chunked_loss._whole_slope, fullgraph=True, backend=backend)
     try:
-        total = cross_entropy_sum(hidden, weight, targets)
-        (total * 0.5).backward()
+        losses = chunked_cross_entropy(hidden, weight, targets, z_loss=0.01, compiled=True)
     finally:
-        loss._CHUNK_ROWS = before
-    expected, hidden_grad, weight_grad = _reference(hidden, weight, targets)
-    torch.testing.assert_close(total.double(), expected, rtol=1e-5, atol=1e-4)
-    assert hidden.grad is not None
-    assert weight.grad is not None
-    torch.testing.assert_close(hidden.grad.double(), hidden_grad * 0.5, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(weight.grad.double(), weight_grad * 0.5, rtol=1e-4, atol=1e-4 * scale)
+        chunked_loss._compiled_slope = before
+    objective, _, grads = _reference(hidden, weight, targets, 0.01)
+    torch.testing.assert_close(losses.objective.detach().double(), objective, rtol=1e-5, atol=1e-5)
+    for made, right in zip(torch.autograd.grad(losses.objective, (hidden, weight)), grads, strict=True):
+        torch.testing.assert_close(made.double(), right, rtol=1e-4, atol=1e-5)
+    assert len(traced) == 1
+
+
+def test_under_autocast_it_stays_close() -> None:
+    draw = torch.Generator().manual_seed(3)
+    hidden = torch.randn(64, 16, generator=draw).requires_grad_()
+    weight = (torch.randn(50, 16, generator=draw) * 0.1).requires_grad_()
+    targets = torch.randint(0, 50, (64,), generator=draw)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = chunked_cross_entropy(hidden, weight, targets, z_loss=0.01)
+    losses.objective.backward()
+    objective, _, grads = _reference(hidden, weight, targets, 0.01)
+    torch.testing.assert_close(losses.objective.detach().double(), objective, rtol=1e-3, atol=0.01)
+    assert losses.objective.dtype == torch.float32
+    for made, right in zip((hidden.grad, weight.grad), grads, strict=True):
+        assert made is not None
+        assert made.dtype == torch.float32
+        assert float((made - right).norm() / right.norm()) < 0.01
 
 
 def test_all_targets_ignored_costs_nothing() -> None:
-    hidden = torch.randn(4, 8, requires_grad=True)
-    weight = torch.randn(10, 8, requires_grad=True)
-    total = cross_entropy_sum(hidden, weight, torch.full((4,), IGNORE))
-    total.backward()
-    assert float(total.detach()) == 0.0
-    assert hidden.grad is not None
-    assert float(hidden.grad.abs().sum()) == 0.0
+    hidden, weight = torch.randn(4, 8, requires_grad=True), torch.randn(10, 8, requires_grad=True)
+    losses = chunked_cross_entropy(hidden, weight, torch.full((4,), IGNORE), z_loss=0.1)
+    losses.objective.backward()
+    assert float(losses.objective.detach()) == float(losses.nats) == 0.0
+    for one in (hidden.grad, weight.grad):
+        assert one is not None
+        assert float(one.abs().sum()) == 0.0
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16])
-def test_under_autocast_it_stays_close(dtype: torch.dtype) -> None:
-    hidden = torch.randn(64, 16, requires_grad=True)
-    weight = (torch.randn(50, 16) * 0.1).requires_grad_()
-    targets = torch.randint(0, 50, (64,))
-    with torch.autocast("cpu", dtype):
-        total = cross_entropy_sum(hidden, weight, targets)
-    total.backward()
-    expected, _, weight_grad = _reference(hidden, weight, targets)
-    torch.testing.assert_close(total.double(), expected, rtol=1e-2, atol=0.1)
-    assert weight.grad is not None
-    torch.testing.assert_close(weight.grad.double(), weight_grad, rtol=0.1, atol=0.2)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_huge_logits_give_no_infinity(dtype: torch.dtype) -> None:
+    hidden = torch.tensor([[1e4], [-1e4], [3e4]], dtype=dtype, requires_grad=True)
+    weight = torch.tensor([[1.0], [-1.0], [0.5]], dtype=dtype, requires_grad=True)
+    targets = torch.tensor([0, 0, 2])
+    losses = chunked_cross_entropy(hidden, weight, targets)
+    losses.objective.backward()
+    _, nats, grads = _reference(hidden, weight, targets)
+    torch.testing.assert_close(losses.nats.double(), nats, rtol=1e-2, atol=0.0)
+    for made, right in zip((hidden.grad, weight.grad), grads, strict=True):
+        assert made is not None
+        torch.testing.assert_close(made.double(), right, rtol=1e-2, atol=1e-2)
+
+
+def test_without_gradients_only_the_loss_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, weight = torch.randn(7, 8, requires_grad=True), torch.randn(20, 8, requires_grad=True)
+    targets = torch.randint(0, 20, (7,))
+    with_grad = chunked_cross_entropy(hidden, weight, targets, z_loss=0.1)
+
+    def never(*_: Any) -> Any:
+        raise AssertionError("a slope was made")
+
+    monkeypatch.setattr(chunked_loss, "_slope", never)
+    with torch.no_grad():
+        without = chunked_cross_entropy(hidden, weight, targets, z_loss=0.1)
+    torch.testing.assert_close(without.objective, with_grad.objective.detach())
+    torch.testing.assert_close(without.nats, with_grad.nats)
+
+
+def test_the_whole_logits_never_exist_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest tensor that appears between input and gradients is the matrix, not tokens x vocabulary."""
+    monkeypatch.setattr(chunked_loss, "_CHUNK_BYTES", {"cpu": 64 * 1024, "cuda": 0})
+    monkeypatch.setattr(chunked_loss, "_BLOCK_BYTES", {"cpu": 16 * 1024, "cuda": 0})
+    hidden, weight = torch.randn(512, 4, requires_grad=True), torch.randn(2048, 4, requires_grad=True)
+    largest = 0
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal largest
+            result = func(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                largest = max(largest, result.numel())
+            return result
+
+    with Watch():
+        chunked_cross_entropy(hidden, weight, torch.randint(0, 2048, (512,))).objective.backward()
+    assert largest <= 64 * 1024 // 4
+
+
+def test_a_second_backward_is_refused() -> None:
+    hidden, weight = torch.randn(4, 8, requires_grad=True), torch.randn(10, 8, requires_grad=True)
+    objective = chunked_cross_entropy(hidden, weight, torch.tensor([1, 2, 3, 4])).objective
+    objective.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="already propagated"):
+        objective.backward()
+
+
+def _llama(**others: Any) -> Any:
+    torch.manual_seed(0)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            intermediate_size=48, max_position_embeddings=64, use_cache=False, **others,
+        )
+    )  # fmt: skip
+
+
+def _batch(rows: int = 4, seq_len: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(5)
+    ids = torch.randint(3, 64, (rows, seq_len + 1), generator=draw)
+    targets = ids[:, 1:].clone()
+    targets[0, -5:] = IGNORE
+    targets[1, -1:] = IGNORE
+    return ids[:, :-1], targets
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_module_equals_transformers_own_loss(tied: bool) -> None:
+    model = _llama(tie_word_embeddings=tied)
+    plain = copy.deepcopy(model)
+    inputs, targets = _batch()
+    logits = plain(input_ids=inputs).logits
+    expected = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum")
+    expected.backward()
+    losses = LossModel(model)(inputs, targets, {})
+    losses.objective.backward()
+    torch.testing.assert_close(losses.nats, expected.detach(), rtol=1e-5, atol=1e-4)
+    for (name, one), (_, other) in zip(model.named_parameters(), plain.named_parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-4, msg=name)
+
+
+def test_the_head_still_gives_logits_and_the_model_still_generates() -> None:
+    model = _llama()
+    plain = copy.deepcopy(model)
+    LossModel(model)
+    inputs, _ = _batch()
+    torch.testing.assert_close(model(input_ids=inputs).logits, plain(input_ids=inputs).logits)
+    assert list(model.state_dict()) == list(plain.state_dict())
+
+
+def test_a_copy_has_its_own_head() -> None:
+    one = LossModel(_llama())
+    other = copy.deepcopy(one)
+    with torch.no_grad():
+        other.model.lm_head.weight.zero_()
+    inputs, targets = _batch()
+    assert float(other(inputs, targets, {}).nats) == pytest.approx(
+        float(torch.tensor(64.0).log() * (targets != IGNORE).sum()), rel=1e-5
+    )
+
+
+def test_a_model_whose_logits_are_more_than_a_product_is_refused() -> None:
+    config = CohereConfig(
+        vocab_size=64, hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="logit_scale"):
+        LossModel(CohereForCausalLM(config))
+    with pytest.raises(UsageError, match="lm_head"):
+        LossModel(nn.Linear(2, 2))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("kernel", ["liger", "cut"])
+def test_kernels_of_a_gpu_are_refused_without_one(kernel: Any) -> None:
+    with pytest.raises(UsageError, match="GPU") as caught:
+        LossModel(_llama(), kernel=kernel)
+    assert "chunked" in (caught.value.hint or "")
+
+
+def _mixture(family: str = "qwen3") -> Any:
+    torch.manual_seed(0)
+    shape: dict[str, Any] = dict(
+        vocab_size=64, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+        intermediate_size=48, max_position_embeddings=64, use_cache=False, num_experts_per_tok=2,
+    )  # fmt: skip
+    model: Any
+    if family == "qwen3":
+        model = Qwen3MoeForCausalLM(Qwen3MoeConfig(num_experts=6, moe_intermediate_size=16, head_dim=8, **shape))
+    else:
+        model = MixtralForCausalLM(MixtralConfig(num_local_experts=6, **shape))
+    for name, parameter in model.named_parameters():
+        if name.endswith("gate.weight"):
+            torch.nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+@pytest.mark.parametrize("family", ["qwen3", "mixtral"])
+def test_balance_is_that_of_each_row_and_layer(family: str) -> None:
+    model = _mixture(family)
+    loss_model = LossModel(model, balance=0.3)
+    inputs, targets = _batch()
+    losses = loss_model(inputs, targets, {})
+    logits = model(input_ids=inputs, output_router_logits=True, use_cache=False).router_logits
+    assert len(logits) == 3
+    expected = torch.zeros(())
+    for layer in logits:
+        for row, goal in zip(layer.unflatten(0, inputs.shape), targets, strict=True):
+            probability = torch.softmax(row[goal != IGNORE], 1)
+            used = F.one_hot(probability.topk(2).indices, 6).sum(1).float()
+            expected = expected + 6 * (used.mean(0) * probability.mean(0)).sum() * (goal != IGNORE).sum() / 3
+    torch.testing.assert_close(losses.objective, losses.nats + 0.3 * expected, rtol=1e-5, atol=1e-5)
+
+
+def test_balance_does_not_depend_on_micro_batches() -> None:
+    loss_model = LossModel(_mixture(), balance=0.3)
+    inputs, targets = _batch()
+    whole = loss_model(inputs, targets, {}).objective
+    whole.backward()
+    grads = [parameter.grad.clone() for parameter in loss_model.parameters() if parameter.grad is not None]
+    loss_model.zero_grad()
+    parts = [loss_model(inputs[i : i + 1], targets[i : i + 1], {}).objective for i in range(4)]
+    for part in parts:
+        part.backward()
+    torch.testing.assert_close(sum(parts), whole, rtol=1e-5, atol=1e-4)
+    again = [parameter.grad for parameter in loss_model.parameters() if parameter.grad is not None]
+    for one, other in zip(again, grads, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_balanced_routing_costs_top_k_a_target_and_a_favourite_costs_more() -> None:
+    targets = torch.zeros(2, 8, dtype=torch.int64)
+    token = torch.arange(16).unsqueeze(1)
+    even = (torch.arange(4) == token % 4).float() + (torch.arange(4) == (token + 1) % 4).float()
+    assert float(balance_sum([even], 2, targets)) == pytest.approx(2.0 * 16, rel=1e-5)
+    favourite = torch.tensor([3.0, 2.0, 0.0, 0.0]).expand(16, 4)
+    assert float(balance_sum([favourite], 2, targets)) > 3.0 * 16
+
+
+@pytest.fixture
+def fresh_compiler() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+@pytest.mark.parametrize("how", ["compiled", "checkpointed", "both"])
+def test_balance_survives_compilation_and_checkpointing(how: str) -> None:
+    inputs, targets = _batch()
+    expected = LossModel(_mixture(), balance=0.3)
+    expected(inputs, targets, {}).objective.backward()
+    loss_model = LossModel(_mixture(), balance=0.3)
+    if how != "compiled":
+        loss_model.model.gradient_checkpointing_enable({"use_reentrant": False})
+        loss_model.train()
+    if how != "checkpointed":
+        loss_model.model.config._experts_implementation = "grouped_mm"  # the loop over experts breaks the graph
+        for layer in loss_model.model.model.layers:
+            layer.forward = torch.compile(layer.forward, fullgraph=True, backend="aot_eager")
+    for _ in range(2):
+        loss_model.zero_grad()
+        loss_model(inputs, targets, {}).objective.backward()
+    for (name, one), other in zip(loss_model.named_parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-3, msg=name)
+
+
+def test_a_model_without_routers_has_nothing_to_balance() -> None:
+    with pytest.raises(UsageError, match="no routers"):
+        Routers(_llama())

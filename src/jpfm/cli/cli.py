@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from jpfm import __version__
-from jpfm.cli import config_commands, data_commands, forget_command, model_commands, tokens_commands
+from jpfm.cli import config_commands, data_commands, forget_command, model_commands, tokens_commands, train_commands
 from jpfm.cli.interrupt import interrupts
 from jpfm.cli.shared import Dry, Out, Overrides, Workers, emit, load_config, show_dry_run
 from jpfm.core import log as logs
@@ -29,7 +29,7 @@ app.add_typer(config_commands.app, name="config")
 app.add_typer(tokens_commands.tokenizer_app, name="tokenizer")
 app.add_typer(tokens_commands.tokens_app, name="tokens")
 app.add_typer(model_commands.report_app, name="report")
-app.command("train")(model_commands.train)
+app.add_typer(train_commands.app, name="train")
 app.command("eval")(model_commands.evaluate)
 app.command("forget")(forget_command.forget)
 
@@ -169,6 +169,8 @@ def _guarded() -> int:
 
 def _say(error: JpfmError) -> int:
     label = "stopped" if isinstance(error, Preempted) else "error"
+    if (rank := os.environ.get("RANK", "0")) != "0":  # each process of a training run says what it met
+        label = f"process {rank}: {label}"
     sys.stderr.write(f"{label}: {error.message}\n  hint: {error.hint}\n")
     return error.exit_code
 

@@ -1,4 +1,4 @@
-"""`jpfm train|eval|report ...`"""
+"""`jpfm eval` and `jpfm report ...`"""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,23 +8,6 @@ import typer
 from jpfm.cli.shared import Dry, Out, Overrides, emit, load_config, require_out, show_dry_run
 
 report_app = typer.Typer(help="Pages over artifacts.", no_args_is_help=True)
-
-
-def train(config: Path, overrides: Overrides = None, out: Out = None, dry_run: Dry = False) -> None:
-    """Train a model. The same line runs under torchrun, accelerate launch and srun; run it again to resume."""
-    import os
-
-    from jpfm.cli import plans
-    from jpfm.train import loop
-    from jpfm.train.config import TrainConfig
-
-    loaded = load_config(config, TrainConfig, overrides)
-    if dry_run:
-        show_dry_run(loaded, list(plans.train(loaded.config)))
-        return
-    made = loop.train(loaded.config, require_out(out, "train"))
-    if int(os.environ.get("RANK", "0")) == 0:
-        emit(made.path)
 
 
 def evaluate(config: Path, overrides: Overrides = None, out: Out = None, dry_run: Dry = False) -> None:
@@ -72,3 +55,29 @@ def provenance(
     given = [open_artifact(path) for path in artifacts]
     named = [open_artifact(path, "tokens") for path in tokens or ()]
     emit(make(given, require_out(out, "report provenance"), named).path / "index.html")
+
+
+@report_app.command()
+def run(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="What `jpfm train` was given as --out; several are compared."),
+    ],
+    watch: Annotated[
+        float | None,
+        typer.Option(min=1, metavar="SECONDS", help="Write the page again at this interval until training ends."),
+    ] = None,
+    out: Out = None,
+) -> None:
+    """The page of a training run, while it trains and afterwards: curves, checkpoints, starts, faults, settings.
+
+    While a run is unfinished, --out is a plain folder whose page is replaced on each call and reloads itself. Once all
+    runs are finished, it is made anew as a report artifact with the runs as parents.
+    """
+    from jpfm.report import run as pages
+
+    folder = require_out(out, "report run")
+    made = pages.run_page(runs, folder)
+    emit(made.page)
+    if watch is not None and not made.finished:
+        pages.watch(runs, folder, watch)

@@ -58,24 +58,47 @@ def train(config: Any, vocab_size: int | None = None) -> Iterator[str]:
     import torch
 
     from jpfm.launch.doctor import matmul_rate
-    from jpfm.model.spec import estimate
+    from jpfm.model.estimate import estimate, hours
 
     vocab = _vocab(config) or vocab_size
     if config.model is not None:
-        cost = estimate(config.model.to_transformers(vocab or 32_000, config.seq_len), config.seq_len)
+        model = config.model.to_transformers(vocab or 32_000, config.seq_len)
     else:
         from transformers import AutoConfig
 
-        cost = estimate(AutoConfig.from_pretrained(config.init_from, trust_remote_code=False), config.seq_len)
-    tokens = config.steps * config.batch_tokens
+        model = AutoConfig.from_pretrained(config.init_from or config.branch_from, trust_remote_code=False)
+    cost = estimate(model, config.seq_len)
+    tokens = config.num_steps * config.batch_tokens
     if vocab is None and config.model is not None:
         yield "vocabulary taken as 32,000: no tokens artifact is named yet"
-    yield f"model: {cost.parameters:,} parameters, {cost.training_bytes / 1e9:.2f} GB for weights, gradients, optimizer"
-    yield f"training: {config.steps:,} steps of {config.batch_tokens:,} tokens, {tokens:,} in all"
+    active = f" ({cost.active_parameters:,} work on a token)" if cost.active_parameters != cost.parameters else ""
+    yield f"model: {cost.parameters:,} parameters{active}, {cost.embedding_parameters:,} of them the input embedding"
+    yield from _memory(config, model)
+    yield f"training: {config.num_steps:,} steps of {config.batch_tokens:,} tokens, {tokens:,} in all"
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    rate = matmul_rate(device, torch.bfloat16 if device == "cuda" else torch.float32) * _REACHED_SHARE
-    hours = cost.flops_per_token * tokens / rate / 3600
-    yield f"about {hours:.2f} hours on one {device} at {_REACHED_SHARE:.0%} of its matrix-product rate just measured"
+    rate = matmul_rate(device, torch.bfloat16 if device == "cuda" else torch.float32)
+    needed = hours(cost.flops_per_token * tokens, 1, rate, _REACHED_SHARE)
+    yield f"about {needed:,.2f} hours on one {device} at {_REACHED_SHARE:.0%} of its matrix-product rate just measured"
+
+
+def _memory(config: Any, model: Any) -> Iterator[str]:
+    """Bytes of one process; where the number of shards is what is left, for a few numbers."""
+    import torch
+
+    from jpfm.model.estimate import memory
+
+    cuda = torch.cuda.is_available()
+    for shards in (config.parallel.shard,) if config.parallel.shard is not None else (1, 8, 64):
+        one = memory(
+            model, rows=config.micro_batch_rows, seq_len=config.seq_len, shards=shards, tensor=config.parallel.tensor,
+            checkpointing=config.activation_checkpointing, bf16=config.precision != "fp32",
+            muon=config.optimizer.kind == "muon", compiled=cuda if config.compile is None else config.compile,
+        )  # fmt: skip
+        split = f", {shards} processes to one copy" if shards > 1 else ""
+        yield (
+            f"memory of a process{split}: {one.total / 1e9:.2f} GB (weights, gradients, optimizer {one.states / 1e9:.2f}, "
+            f"activations {one.activations / 1e9:.2f}, logits {one.logits / 1e9:.2f})"
+        )
 
 
 def _vocab(config: Any) -> int | None:

@@ -99,18 +99,18 @@ def preview(config: Path, overrides: Overrides = None) -> None:
     order = TokenOrder(
         store, settings.seq_len, settings.rows_per_step, settings.seed, settings.mixture, settings.packing
     )
-    total = settings.steps * settings.batch_tokens
-    emit(f"{settings.steps:,} steps of {settings.batch_tokens:,} tokens: {total:,} in all")
+    total = settings.num_steps * settings.batch_tokens
+    emit(f"{settings.num_steps:,} steps of {settings.batch_tokens:,} tokens: {total:,} in all")
     emit("")
-    _show(views.by_source(order, settings.steps))
+    _show(views.by_source(order, settings.num_steps))
     if len(order.parts) > 1:
         emit("")
-        _show(views.by_stage(order, settings.steps))
+        _show(views.by_stage(order, settings.num_steps))
     emit("")
-    _show(views.by_licence(order, settings.steps))
-    for line in views.warnings(order, settings.steps):
+    _show(views.by_licence(order, settings.num_steps))
+    for line in views.warnings(order, settings.num_steps):
         emit(f"note: {line}")
-    order.check(settings.steps)
+    order.check(settings.num_steps)
 
 
 @tokens_app.command()

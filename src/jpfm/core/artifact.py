@@ -89,7 +89,8 @@ class Draft:
     resumed: bool
     config: dict[str, Any]
     parents: tuple[str, ...]
-    _started: float = field(default=0.0)
+    measured: dict[str, Any] = field(default_factory=dict)
+    """Figures of the run record that the stage knows better than the clock of this process: gpu_hours, ..."""
 
     @property
     def logs(self) -> Path:
@@ -175,7 +176,7 @@ def produce(
             files=files,
             stats=dict(result.stats),
             rights=result.rights,
-            run=run.finish(info),
+            run=run.finish(info).model_copy(update=draft.measured),
         )
         _publish(draft, manifest, out)
     log.info("%s finished: %s", out.name, manifest.id)

@@ -1,6 +1,6 @@
 """YAML files into frozen settings models, with every problem told at once.
 
-    loaded = load(Path("configs/train/8M.yaml"), TrainConfig, ["steps=100"])
+    loaded = load(Path("configs/train/japanese-open.yaml"), TrainConfig, ["steps=100"])
     loaded.config.steps, loaded.origins["steps"]         # 100, "command line"
     print(loaded.show())                                 # YAML again; loads back to an equal config
 
@@ -48,6 +48,11 @@ class Settings(pydantic.BaseModel):
 
 def place(default: Any = None) -> Any:
     """A field for a path to read from: not part of an artifact's identity, because what it holds is (parents' ids)."""
+    return pydantic.Field(default, json_schema_extra={"jpfm_place": True})
+
+
+def how(default: Any) -> Any:
+    """A field that decides speed, memory or what is kept, not what is learned: it may change when a run resumes."""
     return pydantic.Field(default, json_schema_extra={"jpfm_place": True})
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jpfm.core import run
+from jpfm.train.peak import matmul_rate
 
 Level = Literal["ok", "note", "problem"]
 _MIN_PYTHON = (3, 11)
@@ -107,27 +108,6 @@ def _cpu_flags() -> set[str]:
     except OSError:
         return set()  # not Linux: unknown, reported as absent
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())
-
-
-def matmul_rate(device: str, dtype: object) -> float:
-    """Floating point operations a second of a large matrix product. Takes well under a second."""
-    import torch
-
-    size = 1024 if device == "cpu" else 8192
-    left = torch.randn(size, size, device=device, dtype=dtype)
-    right = torch.randn(size, size, device=device, dtype=dtype)
-
-    def wait() -> None:
-        if device != "cpu":
-            torch.cuda.synchronize(device)
-
-    left @ right
-    wait()
-    start, repeats = time.perf_counter(), 5
-    for _ in range(repeats):
-        left @ right
-    wait()
-    return 2.0 * size**3 * repeats / (time.perf_counter() - start)
 
 
 def _programs() -> Iterator[Finding]:

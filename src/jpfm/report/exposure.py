@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from jpfm.core.artifact import Artifact, canonical_json
-from jpfm.tokens.order import order_of
+from jpfm.tokens.order import TokenOrder, order_of
 from jpfm.tokens.store import TokenStore
+from jpfm.train.windows import Read
 
 RANGES = {"tokens": pl.String, "document": pl.String, "first": pl.Int64, "last": pl.Int64}
 STEPS = {
@@ -129,14 +132,27 @@ def _in_store(store: TokenStore, ids: Sequence[str]) -> pl.DataFrame:
     return pl.concat(parts)
 
 
+def _by_step(pair: tuple[Read, str]) -> tuple[int, str]:
+    return pair[0].steps, pair[1]
+
+
+def _by_the_run(order: TokenOrder, ranges: pl.DataFrame, read: Read) -> pa.Table:
+    """Sightings by the steps of a run: data that was left out by a rewind is no step's."""
+    found = order.sightings(ranges["first"].to_numpy(), ranges["last"].to_numpy(), read.data_steps)
+    data = found.column("step").to_numpy()
+    step = np.full(len(data), -1, dtype=np.int64)
+    for first, end, shift in read.spans():
+        here = (data >= first + shift) & (data < end + shift)
+        step[here] = data[here] - shift
+    return found.set_column(0, "step", pa.array(step)).filter(pa.array(step >= 0))
+
+
 def _run(number: int, group: Sequence[Artifact], store: TokenStore, ranges: pl.DataFrame) -> tuple[Run, pl.DataFrame]:
     config: dict[str, Any] = group[0].manifest.config
-    saved = sorted(
-        (Saved(one.id, int(one.manifest.config.get("step") or config.get("steps") or 0)) for one in group),
-        key=lambda one: (one.step, one.id),
-    )
+    reads = sorted(((Read.of(one.manifest.config, one.manifest.stats), one.id) for one in group), key=_by_step)
+    saved = [Saved(identity, read.steps) for read, identity in reads]
     order = order_of(config, store)
-    found = order.sightings(ranges["first"].to_numpy(), ranges["last"].to_numpy(), saved[-1].step)
+    found = _by_the_run(order, ranges, reads[-1][0])
     shift = (ranges["own"] - ranges["first"]).gather(found.column("range").to_numpy())
     seen = pl.DataFrame(pl.from_arrow(found)).select(
         pl.lit(number, pl.Int64).alias("run"),

@@ -19,6 +19,7 @@ from jpfm.core.artifact import Artifact
 from jpfm.core.errors import ArtifactError, UsageError
 from jpfm.tokens.order import TokenOrder, order_of
 from jpfm.tokens.store import TokenStore
+from jpfm.train.windows import Read
 
 
 def run_of(folder: Path) -> Artifact:
@@ -72,16 +73,20 @@ def trace(folder: Path, step: int, rank: int | None = None, world: int = 1) -> p
         UsageError: the step is not one of the run, or the rank not one of the world.
     """
     checkpoint = run_of(folder)
-    config = checkpoint.manifest.config
-    steps = int(config.get("step") or config.get("steps") or 0)
-    if not 1 <= step <= steps:
-        raise UsageError(f"--step {step}: {checkpoint.path} has seen steps 1 to {steps}", hint="name one of them")
+    read = Read.of(checkpoint.manifest.config, checkpoint.manifest.stats)
+    if not read.begin < step <= read.steps:
+        before = f"; those before are of the run it branched from: {checkpoint.manifest.parents[-1]}"
+        raise UsageError(
+            f"--step {step}: {checkpoint.path} has seen steps {read.begin + 1} to {read.steps}"
+            + (before if read.begin else ""),
+            hint="name one of them",
+        )
     if rank is not None and not 0 <= rank < world:
         raise UsageError(f"--rank {rank} of {world} processes", hint="name --world W, and a rank from 0 to W - 1")
     order = order_of_run(checkpoint)
     if rank is None:
         rank, world = 0, 1
-    seen = pl.DataFrame(pl.from_arrow(order.documents(step - 1, rank, world)))
+    seen = pl.DataFrame(pl.from_arrow(order.documents(read.windows.data_step(step - 1), rank, world)))
     store = order.store
     number = np.searchsorted(store.first, seen["first"].to_numpy(), side="right") - 1
     files = pl.Series("file", [file.bin.name for file in store.files])

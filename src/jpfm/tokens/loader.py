@@ -22,7 +22,8 @@ from jpfm.tokens.order import TokenOrder
 Buffer = npt.NDArray[np.uint32]
 
 
-def _plain(shape: tuple[int, int]) -> Buffer:
+def plain(shape: tuple[int, int]) -> Buffer:
+    """A buffer in main memory."""
     return np.empty(shape, dtype=np.uint32)
 
 
@@ -36,7 +37,7 @@ class Loader:
 
     def __init__(
         self, order: TokenOrder, start: int, stop: int, rank: int = 0, world: int = 1, *, ahead: int = 2,
-        allocate: Callable[[tuple[int, int]], Buffer] = _plain,
+        allocate: Callable[[tuple[int, int]], Buffer] = plain,
     ) -> None:  # fmt: skip
         order.batch(start, rank, world)  # what cannot be read or split is said here
         shape = (order.rows_per_step // world, order.seq_len + 1)

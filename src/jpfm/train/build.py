@@ -1,0 +1,107 @@
+"""Model and optimizer of a run, on this process's devices, and the weights that training begins with.
+
+    built = build(config, inputs, mesh, accelerator)
+    first_weights(config, inputs, built, mesh)                # or state.restore, of a checkpoint
+    objective, nats = built.forward(inputs_tensor, targets_tensor, built.attention.arguments(rows))
+
+The model is made without weights, split and compiled, and only then given memory: no process ever holds what it does
+not train, and a model larger than one machine's memory starts.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from jpfm.core.log import log
+from jpfm.model.init import initialise, materialise, skeleton
+from jpfm.train import attention, float8, optim, state
+from jpfm.train.config import TrainConfig
+from jpfm.train.inputs import Inputs
+from jpfm.train.loss import LossModel
+from jpfm.train.mesh import Mesh
+from jpfm.train.parallel import compiles, parallelize
+
+
+@dataclass
+class Built:
+    """What the loop computes with."""
+
+    model: Any
+    """The transformers model; its parameters are what is saved, by their names there."""
+    forward: nn.Module
+    """LossModel, in DDP where the mesh says so."""
+    optimizer: torch.optim.Optimizer
+    attention: attention.Attention
+    compiled: bool
+
+    def set_last(self, last: bool, mesh: Mesh) -> None:
+        """Whether the next backward pass is a step's last: only then do copies of the model exchange gradients."""
+        if mesh.device_mesh is not None and mesh.data_world > 1:
+            sharded: Any = self.forward
+            sharded.set_is_last_backward(last)
+            if mesh.replicate > 1:
+                sharded.set_requires_all_reduce(last)
+
+
+def build(config: TrainConfig, inputs: Inputs, mesh: Mesh, accelerator: Accelerator) -> Built:
+    """Make the model as the settings say; its weights are undefined.
+
+    Raises:
+        UsageError: a setting does not fit the model or the device.
+    """
+    device = accelerator.device
+    chosen = attention.make(
+        config.attention, inputs.model_config, device_type=device.type, document_mask=config.document_mask,
+        reset_positions=config.reset_positions, seq_len=config.seq_len, eos=inputs.store.eos,
+    )  # fmt: skip
+    inputs.model_config._attn_implementation = chosen.implementation
+    model = skeleton(inputs.model_config)
+    compiled = compiles(config, device)
+    if config.precision == "fp8":
+        float8.convert(model, device, compiled=compiled)
+    root = LossModel(
+        model, kernel=config.loss, z_loss=config.z_loss, balance=_balance(inputs.model_config), compiled=compiled,
+    )  # fmt: skip
+    parallelize(root, config, mesh, device)
+    materialise(root, device)
+    optimizer = optim.build(
+        config.optimizer, model.named_parameters(), config.learning_rate,
+        products=torch.float32 if config.precision == "fp32" else None,
+    )  # fmt: skip
+    optim.initialise(optimizer)
+    forward: nn.Module = root
+    if mesh.data_world > 1 and mesh.device_mesh is None:
+        forward = DistributedDataParallel(
+            root, device_ids=[device.index] if device.type == "cuda" else None,
+            broadcast_buffers=False, gradient_as_bucket_view=True,
+        )  # fmt: skip
+    log.info("%s on %s, attention %s%s", mesh.words, device.type, chosen.implementation,
+             ", blocks compiled" if compiled else "")  # fmt: skip
+    return Built(model, forward.train(), optimizer, chosen, compiled)
+
+
+def _balance(model_config: Any) -> float:
+    """Coefficient of the load-balancing loss; 0 for a model without experts."""
+    experts = getattr(model_config, "num_experts", None) or getattr(model_config, "num_local_experts", None)
+    return float(getattr(model_config, "router_aux_loss_coef", 0.0) or 0.0) if experts else 0.0
+
+
+def first_weights(config: TrainConfig, inputs: Inputs, built: Built, mesh: Mesh) -> None:
+    """Weights from the seed or from the base model, and an optimizer that has seen nothing.
+
+    Raises:
+        ArtifactError: the base holds another model than its config says.
+    """
+    if config.model is not None:
+        initialise(
+            built.model.named_parameters(), seed=config.seed, std=config.model.init_std,
+            num_layers=inputs.model_config.num_hidden_layers,
+        )  # fmt: skip
+    elif inputs.base is not None:
+        state.load_weights(inputs.base.path, built.model, mesh.checkpoint_group)
+    for _, _, value in state.optimizer_state(built.model, built.optimizer):
+        value.zero_()

@@ -1,0 +1,60 @@
+"""Signals that ask a run to end: noted at once, obeyed at the end of the step, forced after a grace period.
+
+with StopRequest(grace_seconds=600) as stop:
+    ...
+    if stop.name: ...            # 'SIGTERM'
+
+A handler that saves at once would save on one process while the others are inside a step. So it only sets a flag; the
+processes add their flags up with the loss, and all of them stop at the same step.
+"""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+from jpfm.core.errors import Preempted
+from jpfm.core.log import log
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+class StopRequest:
+    """Turns SIGTERM, SIGUSR1 and Ctrl-C into a flag that the loop reads at the end of a step."""
+
+    def __init__(self, grace_seconds: float) -> None:
+        self.name: str | None = None
+        self.grace_seconds = grace_seconds
+        self._before: dict[int, Any] = {}
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.name is not None:  # it may be sent again
+            return
+        self.name = signal.Signals(number).name
+        log.warning("%s received: saving at the end of this step", self.name)
+        self._timer = threading.Timer(self.grace_seconds, self._force)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _force(self) -> None:
+        log.error(
+            "%s came %g s ago and the state is not saved yet: ending now; the last finished checkpoint is intact",
+            self.name, self.grace_seconds,
+        )  # fmt: skip
+        sys.stderr.flush()
+        os._exit(Preempted.exit_code)
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
