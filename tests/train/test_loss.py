@@ -1,8 +1,7 @@
 """The chunked loss against torch's own in double precision, and the module that holds it."""
 
 import copy
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -15,22 +14,17 @@ from transformers import (
     CohereForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
-    MixtralConfig,
-    MixtralForCausalLM,
-    Qwen3MoeConfig,
-    Qwen3MoeForCausalLM,
 )
 
 from jpfm.core.errors import UsageError
 from jpfm.train import chunked_loss
-from jpfm.train.balance import Routers, balance_sum
-from jpfm.train.loss import IGNORE, LossModel, chunked_cross_entropy
+from jpfm.train.loss import IGNORE, LossModel, _liger, chunked_cross_entropy
 
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of a few rows, blocks of one or two."""
-    monkeypatch.setattr(chunked_loss, "_CHUNK_BYTES", {"cpu": 1000, "cuda": 1000})
+    monkeypatch.setattr(chunked_loss, "CHUNK_BYTES", {"cpu": 1000, "cuda": 1000})
     monkeypatch.setattr(chunked_loss, "_BLOCK_BYTES", {"cpu": 300, "cuda": 300})
 
 
@@ -80,7 +74,7 @@ def test_chunks_change_nothing_but_the_order_of_sums(
     targets = torch.randint(0, 300, (50,), generator=draw)
     made = []
     for limit in (700, 10_000, 10**9):
-        monkeypatch.setattr(chunked_loss, "_CHUNK_BYTES", {"cpu": limit, "cuda": limit})
+        monkeypatch.setattr(chunked_loss, "CHUNK_BYTES", {"cpu": limit, "cuda": limit})
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             losses = chunked_cross_entropy(hidden, weight, targets, z_loss=z_loss)
         made.append((losses.objective.detach(), *torch.autograd.grad(losses.objective, (hidden, weight))))
@@ -183,7 +177,7 @@ def test_without_gradients_only_the_loss_is_made(monkeypatch: pytest.MonkeyPatch
 
 def test_the_whole_logits_never_exist_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     """The largest tensor that appears between input and gradients is the matrix, not tokens x vocabulary."""
-    monkeypatch.setattr(chunked_loss, "_CHUNK_BYTES", {"cpu": 64 * 1024, "cuda": 0})
+    monkeypatch.setattr(chunked_loss, "CHUNK_BYTES", {"cpu": 64 * 1024, "cuda": 0})
     monkeypatch.setattr(chunked_loss, "_BLOCK_BYTES", {"cpu": 16 * 1024, "cuda": 0})
     hidden, weight = torch.randn(512, 4, requires_grad=True), torch.randn(2048, 4, requires_grad=True)
     largest = 0
@@ -282,93 +276,29 @@ def test_kernels_of_a_gpu_are_refused_without_one(kernel: Any) -> None:
     assert "chunked" in (caught.value.hint or "")
 
 
-def _mixture(family: str = "qwen3") -> Any:
-    torch.manual_seed(0)
-    shape: dict[str, Any] = dict(
-        vocab_size=64, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
-        intermediate_size=48, max_position_embeddings=64, use_cache=False, num_experts_per_tok=2,
-    )  # fmt: skip
-    model: Any
-    if family == "qwen3":
-        model = Qwen3MoeForCausalLM(Qwen3MoeConfig(num_experts=6, moe_intermediate_size=16, head_dim=8, **shape))
-    else:
-        model = MixtralForCausalLM(MixtralConfig(num_local_experts=6, **shape))
-    for name, parameter in model.named_parameters():
-        if name.endswith("gate.weight"):
-            torch.nn.init.normal_(parameter, std=0.5)
-    return model
+class _LigerResult(NamedTuple):
+    loss: torch.Tensor
+    z_loss: torch.Tensor
 
 
-@pytest.mark.parametrize("family", ["qwen3", "mixtral"])
-def test_balance_is_that_of_each_row_and_layer(family: str) -> None:
-    model = _mixture(family)
-    loss_model = LossModel(model, balance=0.3)
-    inputs, targets = _batch()
-    losses = loss_model(inputs, targets, {})
-    logits = model(input_ids=inputs, output_router_logits=True, use_cache=False).router_logits
-    assert len(logits) == 3
-    expected = torch.zeros(())
-    for layer in logits:
-        for row, goal in zip(layer.unflatten(0, inputs.shape), targets, strict=True):
-            probability = torch.softmax(row[goal != IGNORE], 1)
-            used = F.one_hot(probability.topk(2).indices, 6).sum(1).float()
-            expected = expected + 6 * (used.mean(0) * probability.mean(0)).sum() * (goal != IGNORE).sum() / 3
-    torch.testing.assert_close(losses.objective, losses.nats + 0.3 * expected, rtol=1e-5, atol=1e-5)
+def _like_liger(
+    input: torch.Tensor, weight: torch.Tensor, target: torch.Tensor, *, ignore_index: int, lse_square_scale: float,
+    reduction: str, return_z_loss: bool, accum_dtype: torch.dtype,
+) -> Any:  # fmt: skip
+    """The signature and result of liger-kernel 0.8.5, whose z-loss is part of its loss."""
+    logits = input @ weight.t()
+    z_part = lse_square_scale * (torch.logsumexp(logits, 1).square() * (target != ignore_index)).sum()
+    total = F.cross_entropy(logits, target, ignore_index=ignore_index, reduction=reduction) + z_part
+    return _LigerResult(total, z_part) if return_z_loss else total
 
 
-def test_balance_does_not_depend_on_micro_batches() -> None:
-    loss_model = LossModel(_mixture(), balance=0.3)
-    inputs, targets = _batch()
-    whole = loss_model(inputs, targets, {}).objective
-    whole.backward()
-    grads = [parameter.grad.clone() for parameter in loss_model.parameters() if parameter.grad is not None]
-    loss_model.zero_grad()
-    parts = [loss_model(inputs[i : i + 1], targets[i : i + 1], {}).objective for i in range(4)]
-    for part in parts:
-        part.backward()
-    torch.testing.assert_close(sum(parts), whole, rtol=1e-5, atol=1e-4)
-    again = [parameter.grad for parameter in loss_model.parameters() if parameter.grad is not None]
-    for one, other in zip(again, grads, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-
-
-def test_balanced_routing_costs_top_k_a_target_and_a_favourite_costs_more() -> None:
-    targets = torch.zeros(2, 8, dtype=torch.int64)
-    token = torch.arange(16).unsqueeze(1)
-    even = (torch.arange(4) == token % 4).float() + (torch.arange(4) == (token + 1) % 4).float()
-    assert float(balance_sum([even], 2, targets)) == pytest.approx(2.0 * 16, rel=1e-5)
-    favourite = torch.tensor([3.0, 2.0, 0.0, 0.0]).expand(16, 4)
-    assert float(balance_sum([favourite], 2, targets)) > 3.0 * 16
-
-
-@pytest.fixture
-def fresh_compiler() -> Iterator[None]:
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
-
-
-@pytest.mark.usefixtures("fresh_compiler")
-@pytest.mark.parametrize("how", ["compiled", "checkpointed", "both"])
-def test_balance_survives_compilation_and_checkpointing(how: str) -> None:
-    inputs, targets = _batch()
-    expected = LossModel(_mixture(), balance=0.3)
-    expected(inputs, targets, {}).objective.backward()
-    loss_model = LossModel(_mixture(), balance=0.3)
-    if how != "compiled":
-        loss_model.model.gradient_checkpointing_enable({"use_reentrant": False})
-        loss_model.train()
-    if how != "checkpointed":
-        loss_model.model.config._experts_implementation = "grouped_mm"  # the loop over experts breaks the graph
-        for layer in loss_model.model.model.layers:
-            layer.forward = torch.compile(layer.forward, fullgraph=True, backend="aot_eager")
-    for _ in range(2):
-        loss_model.zero_grad()
-        loss_model(inputs, targets, {}).objective.backward()
-    for (name, one), other in zip(loss_model.named_parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-3, msg=name)
-
-
-def test_a_model_without_routers_has_nothing_to_balance() -> None:
-    with pytest.raises(UsageError, match="no routers"):
-        Routers(_llama())
+@pytest.mark.parametrize("z_loss", [0.0, 0.01])
+def test_what_liger_returns_is_split_into_objective_and_nats(z_loss: float) -> None:
+    hidden, weight = torch.randn(6, 4, requires_grad=True), torch.randn(9, 4, requires_grad=True)
+    targets = torch.tensor([1, 2, 3, IGNORE, 8, 0])
+    losses = _liger(_like_liger, z_loss, hidden, weight, targets)
+    objective, nats, _ = _reference(hidden, weight, targets, z_loss)
+    torch.testing.assert_close(losses.objective.detach().double(), objective, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(losses.nats.double(), nats, rtol=1e-5, atol=1e-5)
+    assert losses.objective.requires_grad
+    assert not losses.nats.requires_grad

@@ -88,7 +88,6 @@ def test_a_recipe_fits_a_gpu_of_80_gb(name: str) -> None:
         rows=config.micro_batch_rows,
         seq_len=config.seq_len,
         shards=config.parallel.shard or 1,
-        replicated=config.parallel.shard == 1,
         checkpointing=config.activation_checkpointing,
         compiled=True,
     ).total

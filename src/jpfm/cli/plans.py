@@ -57,8 +57,8 @@ def train(config: Any, vocab_size: int | None = None) -> Iterator[str]:
     """
     import torch
 
-    from jpfm.launch.doctor import matmul_rate
     from jpfm.model.estimate import estimate, hours
+    from jpfm.train.peak import matmul_rate
 
     vocab = _vocab(config) or vocab_size
     if config.model is not None:
@@ -90,14 +90,16 @@ def _memory(config: Any, model: Any) -> Iterator[str]:
     cuda = torch.cuda.is_available()
     for shards in (config.parallel.shard,) if config.parallel.shard is not None else (1, 8, 64):
         one = memory(
-            model, rows=config.micro_batch_rows, seq_len=config.seq_len, shards=shards, tensor=config.parallel.tensor,
-            checkpointing=config.activation_checkpointing, bf16=config.precision != "fp32",
-            muon=config.optimizer.kind == "muon", compiled=cuda if config.compile is None else config.compile,
+            model, rows=min(config.micro_batch_rows, config.rows_per_step), seq_len=config.seq_len, shards=shards,
+            tensor=config.parallel.tensor, checkpointing=config.activation_checkpointing,
+            bf16=config.precision != "fp32", muon=config.optimizer.kind == "muon",
+            compiled=cuda if config.compile is None else config.compile,
         )  # fmt: skip
         split = f", {shards} processes to one copy" if shards > 1 else ""
         yield (
-            f"memory of a process{split}: {one.total / 1e9:.2f} GB (weights, gradients, optimizer {one.states / 1e9:.2f}, "
-            f"activations {one.activations / 1e9:.2f}, logits {one.logits / 1e9:.2f})"
+            f"memory of a process{split}: {one.total / 1e9:.2f} GB "
+            f"(weights, gradients, optimizer {one.states / 1e9:.2f}, activations {one.activations / 1e9:.2f}, "
+            f"logits {one.logits / 1e9:.2f})"
         )
 
 

@@ -98,7 +98,6 @@ def memory(
     seq_len: int,
     shards: int = 1,
     tensor: int = 1,
-    replicated: bool = False,
     checkpointing: Checkpointing = "none",
     bf16: bool = True,
     muon: bool = False,
@@ -132,7 +131,6 @@ def memory(
     Args:
         rows: of one micro-batch of one process. seq_len: unit tokens.
         shards: processes that share one copy of the weights (FSDP2). tensor: processes that split each product.
-        replicated: other processes hold a whole copy (DDP), whose gradients are gathered in buckets.
         compiled: blocks by torch.compile.
         chunk_bytes: of logits that the loss holds at one time.
     """
@@ -147,8 +145,6 @@ def memory(
         gathered = 2 * number * block + 4 * block + number * ends
     else:
         gathered = 2 * (counts.parameters - split) if bf16 else 0
-    if replicated:
-        gathered += 4 * (counts.parameters - split)
     whole = width.kept(number, tensor, compiled)
     if bf16 and shards == 1 and not compiled:
         whole += 3 * number * width.hidden

@@ -4,7 +4,7 @@
     config = spec.to_transformers(vocab_size=16_000, seq_len=512)      # LlamaConfig, Qwen3Config or Qwen3MoeConfig
     model = build(spec, vocab_size=16_000, seq_len=512, seed=0)        # whole, fp32, initialised, on the CPU
 
-A size is a file of `configs/model/` (package data in `model/sizes/`): family, dimensions, and where each number is from.
+A size is a file of `configs/model/` (package data in `model/sizes/`): family, dimensions, where each number is from.
 `ModelSpec.identity()` holds the dimensions themselves, so a size file that changes is another model, not the same name.
 What a model costs is `model.estimate`; initialisation of sharded models is `model.init`. torch and transformers are
 imported when a model is made, not when a config is read. Refused: a table of sizes in this file (the sources of 60

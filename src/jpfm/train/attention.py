@@ -126,7 +126,7 @@ def make(
             )
         if not facts.takes_sdpa:
             raise UsageError(
-                f"attention: sdpa: {facts.model_type} has attention sinks or capped scores, which sdpa does not compute",
+                f"attention: sdpa: {facts.model_type} has attention sinks or capped scores; sdpa has neither",
                 hint="set attention=flex (on a GPU)",
             )
         return Attention("native", "sdpa", seq_len, eos, document_mask, reset_positions)

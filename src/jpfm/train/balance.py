@@ -5,9 +5,9 @@
         hidden = model.model(...)
     balance = balance_sum(logits, top_k=8, targets=targets)
 
-Each row of each layer is balanced by itself, so that micro-batches, accumulation and processes change nothing. Refused:
-transformers' own `load_balancing_loss_func`, which pools layers and all tokens of one forward call: another micro-batch is
-another loss, and a layer that prefers one expert can hide behind a layer that prefers another.
+Each row of each layer is balanced by itself, so that micro-batches, accumulation and processes change nothing.
+Refused: transformers' own `load_balancing_loss_func`, which pools layers and all tokens of one forward call: another
+micro-batch is another loss, and a layer that prefers one expert can hide behind a layer that prefers another.
 The router's logits come from hooks on the router modules that transformers itself names for `output_router_logits`;
 a hook is part of a compiled layer, its list is filled when the layer returns, and activation checkpointing does not
 fill it again.
@@ -26,7 +26,7 @@ from jpfm.train.chunked_loss import IGNORE
 class Routers:
     """Collects the logits of a model's routers during one forward pass."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         """Put a hook on each router.
 
         Raises:
@@ -36,7 +36,7 @@ class Routers:
         recorder = named.get("router_logits")
         kind = getattr(recorder, "target_class", recorder)
         self._index = getattr(recorder, "index", 0)
-        routers = [one for one in model.modules() if isinstance(kind, type) and isinstance(one, kind)]
+        routers: list[Any] = [one for one in model.modules() if isinstance(kind, type) and isinstance(one, kind)]
         if not routers:
             raise UsageError(
                 f"balance: {type(model).__name__} has no routers to balance", hint="set the balance loss to 0"
@@ -46,7 +46,7 @@ class Routers:
         torch._dynamo.config.skip_fwd_side_effects_in_bwd_under_checkpoint = True
         for router in routers:
             router.register_forward_hook(self._record)
-        self.top_k = int(model.config.num_experts_per_tok)  # type: ignore[union-attr, arg-type]
+        self.top_k = int(model.config.num_experts_per_tok)
 
     def _record(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
         if self._logits is not None:

@@ -57,10 +57,13 @@ def build(config: TrainConfig, inputs: Inputs, mesh: Mesh, accelerator: Accelera
     chosen = attention.make(
         config.attention, inputs.model_config, device_type=device.type, document_mask=config.document_mask,
         reset_positions=config.reset_positions, seq_len=config.seq_len, eos=inputs.store.eos,
+        dtype=torch.float32 if config.precision == "fp32" else torch.bfloat16,
     )  # fmt: skip
-    inputs.model_config._attn_implementation = chosen.implementation
-    model = skeleton(inputs.model_config)
     compiled = compiles(config, device)
+    inputs.model_config._attn_implementation = chosen.implementation
+    if device.type == "cuda" or compiled:  # transformers' default may be a loop over experts, which has no whole graph
+        inputs.model_config._experts_implementation = "grouped_mm" if device.type == "cuda" else "batched_mm"
+    model = skeleton(inputs.model_config)
     if config.precision == "fp8":
         float8.convert(model, device, compiled=compiled)
     root = LossModel(
@@ -99,9 +102,9 @@ def first_weights(config: TrainConfig, inputs: Inputs, built: Built, mesh: Mesh)
     if config.model is not None:
         initialise(
             built.model.named_parameters(), seed=config.seed, std=config.model.init_std,
-            num_layers=inputs.model_config.num_hidden_layers,
+            num_layers=inputs.model_config.num_hidden_layers, scaled=config.model.scaled_residual_init,
         )  # fmt: skip
     elif inputs.base is not None:
-        state.load_weights(inputs.base.path, built.model, mesh.checkpoint_group)
+        state.load_base(inputs.base.path, built.model, mesh.checkpoint_group)
     for _, _, value in state.optimizer_state(built.model, built.optimizer):
         value.zero_()

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 IGNORE = -100
-_CHUNK_BYTES = {"cpu": 256 * 2**20, "cuda": 2 * 2**30}
+CHUNK_BYTES = {"cpu": 256 * 2**20, "cuda": 2 * 2**30}
 """Of logits in the dtype of the products. On a GPU each further chunk reads and writes the gradient of the matrix."""
 _BLOCK_BYTES = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}
 """Of logits in fp32."""
@@ -69,7 +69,7 @@ class _Chunked(torch.autograd.Function):
         grad_weight: Tensor | None = None
         log_z, picked = (torch.empty(tokens, dtype=torch.float32, device=device) for _ in range(2))
         buffer: Tensor | None = None
-        for part in _ranges(tokens, vocabulary * dtype.itemsize, _CHUNK_BYTES, device):
+        for part in _ranges(tokens, vocabulary * dtype.itemsize, CHUNK_BYTES, device):
             goal, size = index[part], part.stop - part.start
             if buffer is None:
                 buffer = torch.empty(size, vocabulary, dtype=dtype, device=device)

@@ -4,10 +4,10 @@
     objective, nats = loss_model(inputs, targets, attention.arguments(rows, device))
     accelerator.backward(objective * (data_world / global_count))
 
-Sums over the targets, never means: the mean of micro-batch means is another loss when rows are padded. The output matrix
-is used inside `model.lm_head`'s own call, whose `forward` is replaced, so that FSDP2's hooks on that module gather and
-free its weight (a call from outside finds a sharded weight; gathering it chunk by chunk costs half as much time again).
-Make it after tensor parallelism, before or after `fully_shard`.
+Sums over the targets, never means: the mean of micro-batch means is another loss when rows are padded.
+The output matrix is used inside `model.lm_head`'s own call, whose `forward` is replaced, so that FSDP2's hooks on that
+module gather and free its weight (a call from outside finds a sharded weight; gathering it for each chunk costs half
+as much time again). Make the module after tensor parallelism; before or after `fully_shard`.
 """
 
 import functools
@@ -113,7 +113,9 @@ def _function(kernel: Kernel, z_loss: float, compiled: bool) -> _Function:
         return functools.partial(_liger, module.liger_fused_linear_cross_entropy, z_loss)
     if z_loss:
         raise UsageError(f"loss: cut has no z-loss, and z_loss is {z_loss:g}", hint="set loss=chunked")
-    module = _imported("cut_cross_entropy", kernel, "cut-cross-entropy @ git+https://github.com/apple/ml-cross-entropy")
+    package = "cut-cross-entropy @ git+https://github.com/apple/ml-cross-entropy"
+    _imported("cut_cross_entropy.cce_utils", kernel, package)  # 25.1.1, the one on PyPI, lacks the exact gradient
+    module = _imported("cut_cross_entropy", kernel, package)
     return functools.partial(_cut, module.linear_cross_entropy)
 
 
@@ -143,7 +145,7 @@ def _liger(kernel: Callable[..., Any], z_loss: float, hidden: Tensor, weight: Te
 
 
 def _cut(kernel: Callable[..., Tensor], hidden: Tensor, weight: Tensor, targets: Tensor) -> Losses:
-    # full_c: no gradient of the matrix is left out; Kahan sums in the hidden states' gradient
+    # full_c: no gradient of the output matrix is left out for being small; kahan: compensated sums
     objective = kernel(
         *_products(hidden, weight), targets, ignore_index=IGNORE, reduction="sum", impl="cce_kahan_full_c"
     )

@@ -45,8 +45,10 @@ def parallelize(root: nn.Module, config: TrainConfig, mesh: Mesh, device: torch.
             block.forward = torch.compile(block.forward, fullgraph=True)
     if mesh.data_world > 1 and mesh.device_mesh is not None:
         _shard(root, model, blocks, config, mesh)
-    elif config.precision != "fp32":  # FSDP2 gathers weights in bf16; else the residual stream is made bf16 here
-        model.model.embed_tokens.register_forward_hook(_to_bfloat16)
+    elif config.precision != "fp32":  # FSDP2 gathers weights in bf16; autocast leaves embedding and norms in fp32
+        for module in model.model.modules():
+            if module is model.model.embed_tokens or type(module).__name__.endswith("Norm"):
+                module.register_forward_hook(_to_bfloat16)
 
 
 def compiles(config: TrainConfig, device: torch.device) -> bool:

@@ -11,6 +11,7 @@ import torch
 from jpfm.core.errors import EnvironmentProblem, UsageError
 from jpfm.core.log import log
 from jpfm.model import estimate as costs
+from jpfm.train.chunked_loss import CHUNK_BYTES
 from jpfm.train.config import TrainConfig
 from jpfm.train.inputs import Inputs
 from jpfm.train.lint import lint
@@ -32,9 +33,10 @@ def preflight(config: TrainConfig, inputs: Inputs, mesh: Mesh, device: torch.dev
     _rows(config, mesh)
     needed = costs.memory(
         inputs.model_config, rows=min(config.micro_batch_rows, config.rows_per_step // mesh.data_world),
-        seq_len=config.seq_len, shards=mesh.shard, tensor=mesh.tensor, replicated=mesh.replicate > 1,
+        seq_len=config.seq_len, shards=mesh.shard, tensor=mesh.tensor,
         checkpointing=config.activation_checkpointing, bf16=config.precision != "fp32",
         muon=config.optimizer.kind == "muon", compiled=compiles(config, device),
+        chunk_bytes=CHUNK_BYTES[device.type],
     )  # fmt: skip
     free = _free_bytes(device)
     if mesh.is_main:

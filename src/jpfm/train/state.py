@@ -26,9 +26,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+from torch.distributed.tensor import DTensor, distribute_tensor
+from transformers import AutoModelForCausalLM
 
 from jpfm.core import artifact as artifacts
 from jpfm.core.errors import ArtifactError
+from jpfm.core.log import log
 
 VERSION = 3
 OPTIMIZER = "optimizer"
@@ -223,7 +226,44 @@ def load_weights(folder: Path, model: nn.Module, group: Any) -> None:
         ArtifactError: the folder holds another model.
     """
     wanted = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    found = names_in(folder)
+    wrong = _differences(wanted, names_in(folder))
+    if wrong:
+        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ArtifactError(
+            f"{folder} is of another model: {'; '.join(wrong[:3])}{more}",
+            hint="name the model this checkpoint was made with",
+        )
+    _read(folder, wanted, group)
+
+
+def load_base(folder: Path, model: nn.Module, group: Any) -> None:
+    """Read weights of any transformers folder, also one whose tensors are stored otherwise than the model keeps them.
+
+    Published mixtures of experts hold a tensor for each expert where transformers 5 computes with one for all: those
+    are converted by transformers, whole on each process.
+
+    Raises:
+        ArtifactError: the folder holds another model.
+    """
+    wanted = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    if not _differences(wanted, names_in(folder)):
+        _read(folder, wanted, group)
+        return
+    log.info("%s stores its weights in another form: transformers converts them, whole on each process", folder)
+    whole = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+    found = {name: parameter.detach() for name, parameter in whole.named_parameters()}
+    if wrong := _differences(wanted, {name: tuple(value.shape) for name, value in found.items()}):
+        raise ArtifactError(
+            f"{folder} does not hold what its config.json says: {'; '.join(wrong[:3])}", hint="copy it again"
+        )
+    for name, value in wanted.items():
+        if isinstance(value, DTensor):
+            value.copy_(distribute_tensor(found[name], value.device_mesh, value.placements, src_data_rank=None))
+        else:
+            value.copy_(found[name])
+
+
+def _differences(wanted: Mapping[str, Tensor], found: Mapping[str, tuple[int, ...]]) -> list[str]:
     wrong = [f"{name}: missing" for name in wanted if name not in found]
     wrong += [
         f"{name}: {list(found[name])} there, {list(value.shape)} asked"
@@ -232,13 +272,7 @@ def load_weights(folder: Path, model: nn.Module, group: Any) -> None:
     ]
     extra = set(found) - set(wanted) - {"lm_head.weight"}  # a tied output matrix may be stored twice
     wrong += [f"{name}: not in this model" for name in sorted(extra)]
-    if wrong:
-        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ArtifactError(
-            f"{folder} is of another model: {'; '.join(wrong[:3])}{more}",
-            hint="name the model this checkpoint was made with",
-        )
-    _read(folder, wanted, group)
+    return wrong
 
 
 def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, group: Any) -> Progress:

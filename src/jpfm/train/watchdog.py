@@ -6,6 +6,9 @@ with Watchdog(rank, world, timeout_seconds=1800) as watchdog:
 Each process has a thread that tells a shared store once a second where its loop is. A process whose own loop has not
 moved for the timeout reads what all others said: one that is behind, or no longer speaks, is named, and the process
 ends with exit code 6, so that the launcher ends the others. torch's own timeout comes later and knows neither.
+
+The store may hang with the process that keeps it, so no thread that counts seconds ever speaks to it: one thread beats,
+one watches, and a third asks and is waited for so long only.
 """
 
 import os
@@ -21,6 +24,7 @@ from jpfm.core.log import log
 
 _BEAT_SECONDS = 1.0
 _SILENT_BEATS = 3
+_ANSWER_SECONDS = 2.0
 
 
 class Watchdog:
@@ -32,7 +36,10 @@ class Watchdog:
         self._moved = time.monotonic()
         self._done = threading.Event()
         self._store: Any = None
-        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._threads = [
+            threading.Thread(target=task, name=f"watchdog {task.__name__}", daemon=True)
+            for task in ((self._watch, self._beat) if world > 1 else (self._watch,))
+        ]
 
     def at(self, step: int, phase: str) -> None:
         """The loop is here now; costs two assignments."""
@@ -43,30 +50,39 @@ class Watchdog:
         if self.world > 1:
             default = dist.distributed_c10d._get_default_store()
             self._store = dist.PrefixStore("jpfm/beat", default.clone() if hasattr(default, "clone") else default)
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
-        self._thread.join()
+        self._threads[0].join()
+        for thread in self._threads[1:]:
+            thread.join(_BEAT_SECONDS)  # it hangs where the store does
 
-    def _watch(self) -> None:
+    def _beat(self) -> None:
         beat = 0
-        while not self._done.wait(min(_BEAT_SECONDS, self.timeout / 4)):
+        while not self._done.wait(_BEAT_SECONDS):
             beat += 1
             step, phase = self._place
-            if self._store is not None:
-                try:
-                    self._store.set(str(self.rank), f"{beat}\t{step}\t{phase}")
-                except RuntimeError:  # the process that keeps the store has ended
-                    self._store = None
+            try:
+                self._store.set(str(self.rank), f"{beat}\t{step}\t{phase}")
+            except RuntimeError:  # whoever keeps the store has ended: the loop's own collectives will say so
+                return
+
+    def _watch(self) -> None:
+        while not self._done.wait(min(_BEAT_SECONDS, self.timeout / 4)):
             if time.monotonic() - self._moved > self.timeout:
-                self._end(step, phase)
+                self._end(*self._place)
 
     def _end(self, step: int, phase: str) -> None:
         text = f"step {step}: nothing moved for {self.timeout:g} s; process {self.rank} waits in {phase}"
         if self._store is not None:
-            text += f"; {self._others(step)}"
+            answer: list[str] = []
+            asking = threading.Thread(target=lambda: answer.append(self._others(step)), daemon=True)
+            asking.start()
+            asking.join(_SILENT_BEATS * _BEAT_SECONDS + _ANSWER_SECONDS)
+            text += f"; {answer[0] if answer else f'no sign of life from {_keeper()}'}"
         log.error("%s. Hint: look at that process's node; run the same command again to resume", text)
         sys.stderr.flush()
         os._exit(ModelError.exit_code)
@@ -98,6 +114,13 @@ class Watchdog:
             except RuntimeError:
                 break
         return out
+
+
+def _keeper() -> str:
+    """Who keeps the store: torchrun's agent where it starts the processes, else process 0."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        return f"the launcher on {os.environ.get('MASTER_ADDR', 'the first node')}, which keeps the store"
+    return "process 0, which keeps the store"
 
 
 def _words(place: tuple[int, int, str] | None) -> str:
