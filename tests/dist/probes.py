@@ -10,16 +10,21 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import yaml
+from accelerate import Accelerator, FullyShardedDataParallelPlugin
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType, ParallelismConfig
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
+from jpfm.model.spec import build as whole_model
+from jpfm.tokens.order import TokenOrder, positions
 from jpfm.train import replicas
 from jpfm.train.build import Built, build, first_weights
 from jpfm.train.config import TrainConfig
 from jpfm.train.inputs import open_inputs
 from jpfm.train.mesh import Mesh, close_mesh, open_mesh
+from jpfm.train.schedule import lr_at
 
 
 def settings(file: str) -> TrainConfig:
@@ -83,8 +88,49 @@ def train_with_a_broken_cell(config: str, out: str) -> None:
     main()
 
 
-def gathered(value: Any) -> list[Any]:
-    """The values of all processes."""
-    every: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(every, value)
-    return every
+def accelerate_prepare(config: str, answers: str, kind: str) -> None:
+    """The reference arm: plain transformers, torch's AdamW and `accelerator.prepare`, nothing of the trainer."""
+    chosen = settings(config)
+    assert chosen.model is not None
+    store = open_inputs(chosen).store
+    order = TokenOrder(store, chosen.seq_len, chosen.rows_per_step, chosen.seed, chosen.mixture)
+    world = int(os.environ["WORLD_SIZE"])
+    if kind == "fsdp":  # accelerate 1.15 stays DDP on a CPU unless it takes the processes for GPUs
+        PartialState(cpu=True)
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+        accelerator = Accelerator(
+            cpu=True, parallelism_config=ParallelismConfig(dp_shard_size=world),
+            fsdp_plugin=FullyShardedDataParallelPlugin(
+                fsdp_version=2, auto_wrap_policy="transformer_based_wrap",
+                transformer_cls_names_to_wrap=["LlamaDecoderLayer"],
+            ),
+        )  # fmt: skip
+    else:
+        accelerator = Accelerator(cpu=True)
+    model = whole_model(chosen.model, store.vocab_size, chosen.seq_len, seed=chosen.seed)
+    model.config._attn_implementation = "sdpa"
+    matrices, vectors = ([p for p in model.parameters() if (p.ndim > 1) == yes] for yes in (True, False))
+    optimizer: Any = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}], lr=1.0, betas=(0.9, 0.95)
+    )
+    model, optimizer = accelerator.prepare(model.train(), optimizer)
+    wrapped = isinstance(next(iter(model.parameters())), DTensor) if kind == "fsdp" else hasattr(model, "module")
+    found: dict[str, Any] = {"wrapped": wrapped, "loss": [], "grad_norm": []}
+    for step in range(chosen.num_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = lr_at(step, chosen.learning_rate, chosen.num_steps, chosen.schedule, chosen.batch_tokens)
+        ids = order.batch(step, accelerator.process_index, world)
+        place = torch.from_numpy(positions(ids[:, :-1], store.eos))
+        rows = torch.from_numpy(ids.astype(np.int64))
+        logits = model(rows[:, :-1], position_ids=place, use_cache=False).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
+        optimizer.zero_grad()
+        accelerator.backward(loss)
+        norm: Any = accelerator.clip_grad_norm_(model.parameters(), chosen.clip_norm)
+        optimizer.step()
+        found["loss"].append(float(accelerator.reduce(loss.detach(), "mean")))
+        found["grad_norm"].append(float(norm.full_tensor() if isinstance(norm, DTensor) else norm))
+    if accelerator.is_main_process:
+        (Path(answers) / f"{kind}.json").write_text(json.dumps(found))
+    accelerator.wait_for_everyone()
+    close_mesh(accelerator)

@@ -1,5 +1,6 @@
 """One trajectory: losses, gradient norms and weights do not depend on how many processes there are and what they split."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ MODELS: dict[str, dict[str, Any]] = {
                         "intermediate_size": 160, "tie_embeddings": False}},
     "experts": {"model": EXPERTS},
     "muon": {"optimizer": {"kind": "muon"}},
-    "padded": {"packing": "best_fit", "seq_len": 333, "batch_tokens": 12 * 333},
+    "padded": {"packing": "best_fit", "seq_len": 333, "batch_tokens": 12 * 333,
+               "mixture": {"stages": [{"tokens": 9000, "weights": {"office": 0.75, "law": 0.25}}, {}]}},
 }  # fmt: skip
 DDP, FSDP, HSDP = (
     ("parallel.replicate=null", "parallel.shard=1"),
@@ -63,6 +65,12 @@ ARMS = [
 ]
 
 
+def names(arm: Any) -> str:
+    if not isinstance(arm, tuple):
+        return str(arm)
+    return ",".join(word.removeprefix("parallel.") for word in arm) or "one"
+
+
 @pytest.fixture(scope="module")
 def alone(tokens: Artifact, processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What one process makes of each model."""
@@ -71,10 +79,6 @@ def alone(tokens: Artifact, processes: Processes, tmp_path_factory: pytest.TempP
         name: processes.trained(write_config(tokens, folder / f"{name}.yaml", **TWELVE_ROWS | model), folder / name, 1)
         for name, model in MODELS.items()
     }
-
-
-def names(arm: Any) -> str:
-    return "-".join(map(str, arm)) if isinstance(arm, tuple) else str(arm)
 
 
 @pytest.mark.slow
@@ -91,3 +95,33 @@ def test_processes_and_meshes_give_one_trajectory(
     assert found.keys() == expected.keys()
     for name, value in expected.items():  # Adam divides small gradients by their own size: single weights may move
         assert float(torch.linalg.vector_norm(found[name] - value) / torch.linalg.vector_norm(value)) < 1e-4, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_plain_accelerate_gives_the_same(
+    alone: dict[str, Path], processes: Processes, tmp_path: Path, kind: str
+) -> None:
+    """`accelerator.prepare` around plain transformers: DDP and FSDP2 on two processes."""
+    straight = alone["llama"]
+    run = processes.start(
+        [straight.with_name("llama.yaml"), tmp_path, kind], 2, call="tests.dist.probes:accelerate_prepare"
+    )
+    assert run.wait() == [0, 0], run.errors()
+    found = json.loads((tmp_path / f"{kind}.json").read_text())
+    assert found["wrapped"]
+    assert found["loss"] == pytest.approx(losses(straight), rel=1e-5)
+    assert found["grad_norm"] == pytest.approx(norms(straight), rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "mesh"), [(1, ()), (2, DDP), (2, FSDP), (4, HSDP), (4, TENSOR)], ids=names)
+def test_bfloat16_is_near_fp32(
+    alone: dict[str, Path], processes: Processes, tmp_path: Path, size: int, mesh: tuple[str, ...]
+) -> None:
+    straight = alone["untied"]
+    out = processes.trained(straight.with_name("untied.yaml"), tmp_path / "model", size, *mesh, "precision=bf16")
+    assert losses(out) == pytest.approx(losses(straight), rel=2e-3)
+    assert losses(out) != losses(straight)
+    assert norms(out) == pytest.approx(norms(straight), rel=3e-2)
+    assert all(value.dtype == torch.float32 for value in load_file(out / "model.safetensors").values())

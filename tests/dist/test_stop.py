@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.dist.processes import Processes, losses, until, write_config
 
-from jpfm.core.artifact import Artifact, verify
+from jpfm.core.artifact import Artifact, open_artifact, verify
 
 pytestmark = pytest.mark.slow
 
@@ -46,3 +46,25 @@ def test_a_process_that_waits_for_a_stopped_one_leaves_too(
     assert run.codes()[0] == 75
     run.end()
     assert "SIGUSR1 came 1 s ago and the state is not saved yet" in run.text(0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_saves_and_the_same_command_goes_on_bit_exactly(
+    tokens: Artifact, processes: Processes, tmp_path: Path, number: signal.Signals
+) -> None:
+    config = write_config(
+        tokens, tmp_path / "train.yaml", steps=60, save={"every_steps": 1000},
+        schedule={"warmup_steps": 3, "decay_steps": 10},
+    )  # fmt: skip
+    straight = processes.trained(config, tmp_path / "straight", 1)
+    out = tmp_path / "stopped"
+    run = processes.train(config, out, 1)
+    run.wait_for_step(out, 6)
+    run.send(0, number)
+    run.send(0, number)  # a launcher may send it again
+    assert run.wait() == [75], run.errors()
+    assert "the state is saved" in run.text(0)
+    assert "Traceback" not in run.text(0)
+    processes.trained(config, out, 1)
+    assert losses(out) == losses(straight)
+    assert open_artifact(out).id == open_artifact(straight).id

@@ -1,15 +1,9 @@
 """One trajectory: micro-batches, processes and interruptions do not change what is learned."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-import yaml
 from safetensors.torch import load_file
 from tests.conftest import tiny_training
 
@@ -23,38 +17,10 @@ def losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in lines]
 
 
-def write_config(tokens: Artifact, path: Path, **changes: object) -> Path:
-    path.write_text(yaml.safe_dump(tiny_training(tokens, **changes).model_dump(mode="json")), encoding="utf-8")
-    return path
-
-
-def launch(config: Path, out: Path, processes: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return subprocess.run(
-        [*command, "-m", "jpfm", "train", str(config), "--out", str(out)],
-        capture_output=True, text=True, timeout=300, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("micro", [1, 2, 8])
 def test_micro_batches_give_the_same_losses(tokens: Artifact, checkpoint: Artifact, micro: int, tmp_path: Path) -> None:
     other = train(tiny_training(tokens, micro_batch_rows=micro), tmp_path / "model")
     assert losses(other.path) == pytest.approx(losses(checkpoint.path), rel=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("micro", [4, 1])
-def test_two_gloo_processes_give_the_same_losses(
-    tokens: Artifact, checkpoint: Artifact, micro: int, tmp_path: Path
-) -> None:
-    out = tmp_path / "two"
-    done = launch(write_config(tokens, tmp_path / "train.yaml", micro_batch_rows=micro), out, processes=2)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.strip() == str(out)
-    assert losses(out) == pytest.approx(losses(checkpoint.path), rel=1e-5)
-    again = launch(tmp_path / "train.yaml", out, processes=2)
-    assert again.returncode == 0
-    assert "nothing to do" in again.stderr
 
 
 MIXED = {
@@ -91,14 +57,6 @@ def test_padding_of_best_fit_is_no_target(tokens: Artifact, tmp_path: Path) -> N
     each = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
     counted = torch.arange(config.seq_len) < torch.from_numpy(real)[:, None]
     assert first[0] == pytest.approx(float(each[counted].mean()), rel=1e-5)
-
-
-@pytest.mark.slow
-def test_two_gloo_processes_read_one_mixture(tokens: Artifact, tmp_path: Path) -> None:
-    alone = train(tiny_training(tokens, **MIXED), tmp_path / "one")
-    done = launch(write_config(tokens, tmp_path / "train.yaml", **MIXED), tmp_path / "two", processes=2)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert losses(tmp_path / "two") == pytest.approx(losses(alone.path), rel=1e-5)
 
 
 def test_training_goes_on_from_a_checkpoint(tokens: Artifact, checkpoint: Artifact, tmp_path: Path) -> None:
@@ -145,31 +103,6 @@ def test_saving_in_between_changes_nothing(tokens: Artifact, checkpoint: Artifac
     whole = train(tiny_training(tokens, save={"every_steps": 100}), tmp_path / "model")
     for name, value in load_file(whole.path / "model.safetensors").items():
         assert value.equal(load_file(checkpoint.path / "model.safetensors")[name]), name
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-def test_a_signal_saves_and_the_same_command_goes_on_bit_exactly(
-    tokens: Artifact, tmp_path: Path, number: signal.Signals
-) -> None:
-    settings = {"steps": 60, "save": {"every_steps": 1000}, "schedule": {"warmup_steps": 3, "decay_steps": 10}}
-    straight = train(tiny_training(tokens, **settings), tmp_path / "straight")
-    config = write_config(tokens, tmp_path / "train.yaml", **settings)
-    out = tmp_path / "stopped"
-    command = [sys.executable, "-m", "jpfm", "train", str(config), "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    metrics = tmp_path / "stopped.partial" / "logs" / "metrics.jsonl"
-    while not (metrics.exists() and len(metrics.read_bytes().splitlines()) > 5) and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 75, errors
-    assert "the state is saved" in errors
-    assert "Traceback" not in errors
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert losses(out) == losses(straight.path)
-    assert json.loads((out / "manifest.json").read_text())["id"] == straight.id
 
 
 def test_documents_in_a_row_do_not_see_each_other(checkpoint: Artifact) -> None:
