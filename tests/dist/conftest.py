@@ -1,4 +1,4 @@
-"""Real processes over gloo: forks of one that has imported torch, and torchrun itself where the launcher is the matter."""
+"""Real processes over gloo: forks of one that has imported torch, and torchrun where the launcher is the matter."""
 
 import os
 import subprocess

@@ -1,8 +1,8 @@
 """Runs of several processes, for tests: started, watched, signalled, ended.
 
-    run = processes.start(["train", str(config), "--out", str(out)], 4)
-    run.wait_for_step(out, 6); run.send(2, signal.SIGUSR1)
-    assert run.wait() == [75, 75, 75, 75], run.errors()
+run = processes.start(["train", str(config), "--out", str(out)], 4)
+run.wait_for_step(out, 6); run.send(2, signal.SIGUSR1)
+assert run.wait() == [75, 75, 75, 75], run.errors()
 """
 
 import json
@@ -23,7 +23,7 @@ from tests.conftest import ROOT, tiny_training
 from jpfm.core.artifact import Artifact
 
 ZYGOTE = Path(__file__).parent / "zygote.py"
-SECONDS = 180.0
+SECONDS = 120.0
 
 
 def until(happens: Callable[[], object], otherwise: Callable[[], str], seconds: float = SECONDS) -> None:
@@ -96,13 +96,17 @@ class Run:
         until(lambda: None not in self.codes(), lambda: "processes that do not die")
 
     def wait(self, seconds: float = SECONDS) -> list[int | None]:
-        """Until all have ended. As a launcher does, ends the others when one has failed and they do not follow."""
+        """Until all have ended. When some do not, they say where they hang, and the test fails."""
         try:
-            until(lambda: None not in self.codes() or any(self.codes()), lambda: self.errors(), seconds)
-            until(lambda: None not in self.codes(), lambda: f"{self.codes()}\n{self.errors()}", 20)
-        except AssertionError:
+            until(lambda: None not in self.codes() or any(self.codes()), lambda: "they hang", seconds)
+            until(lambda: None not in self.codes(), lambda: "one has failed, and the others do not follow", 20)
+        except AssertionError as error:
+            for rank, code in enumerate(self.codes()):
+                if code is None:
+                    self.send(rank, signal.SIGUSR2)
+            time.sleep(0.5)
             self.end()
-            raise
+            raise AssertionError(f"{error}: {self.codes()}\n{self.errors()}") from None
         return self.codes()
 
     def wait_for_step(self, out: Path, step: int) -> None:
@@ -133,9 +137,7 @@ class Processes:
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
 
-    def start(
-        self, argv: Sequence[str | Path], size: int, *, call: str | None = None, **environ: str
-    ) -> Run:
+    def start(self, argv: Sequence[str | Path], size: int, *, call: str | None = None, **environ: str) -> Run:
         """Start the command line (or a function) in so many processes."""
         self._count += 1
         run = Run(self.folder / str(self._count), size)

@@ -1,4 +1,4 @@
-"""One trajectory: losses, gradient norms and weights do not depend on how many processes there are and what they split."""
+"""One trajectory: how many processes there are and what they split changes no loss, norm or weight."""
 
 import json
 from pathlib import Path

@@ -11,14 +11,14 @@ from tests.dist.test_arms import DDP, FSDP, HSDP, TENSOR
 from jpfm.core.artifact import Artifact, open_artifact
 
 pytestmark = pytest.mark.slow
-CHAIN = [
+CHAIN: list[tuple[int, tuple[str, ...], int, signal.Signals, int]] = [
     (4, FSDP, 2, signal.SIGUSR1, 5),
     (2, FSDP, 0, signal.SIGTERM, 13),
     (3, DDP, 2, signal.SIGUSR1, 21),
     (4, HSDP, 1, signal.SIGINT, 29),
 ]
 """Processes, mesh, the one that gets the signal, the signal, and after which step."""
-LAST = (4, TENSOR)
+LAST: tuple[int, tuple[str, ...]] = (4, TENSOR)
 
 
 @pytest.mark.parametrize("optimizer", [{"kind": "adamw"}, {"kind": "muon"}], ids=lambda value: value["kind"])
@@ -44,8 +44,7 @@ def test_a_signal_to_one_process_stops_all_and_another_mesh_goes_on(
         assert f"resuming after step {stopped_at[-1]}" in run.text(0) or not stopped_at[-1]
         stopped_at.append(step)
         assert len(losses(out)) == step
-    size, mesh = LAST
-    processes.trained(config, out, size, *mesh)
+    processes.trained(config, out, LAST[0], *LAST[1])
     assert losses(out) == pytest.approx(losses(straight), rel=1e-5)
     assert norms(out) == pytest.approx(norms(straight), rel=1e-4)
     found, expected = (open_artifact(folder).manifest.stats for folder in (out, straight))

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.slow
 
 def test_torchrun(tokens: Artifact, checkpoint: Artifact, launch: Launch, tmp_path: Path) -> None:
     out = tmp_path / "two"
-    done = launch(write_config(tokens, tmp_path / "train.yaml"), out, 2, "parallel.replicate=null", "micro_batch_rows=1")
+    done = launch(
+        write_config(tokens, tmp_path / "train.yaml"), out, 2, "parallel.replicate=null", "micro_batch_rows=1"
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == str(out)
     assert losses(out) == pytest.approx(losses(checkpoint.path), rel=1e-5)

@@ -42,9 +42,7 @@ def test_a_flipped_bit_and_exchanged_rows_are_named(
 
 
 @pytest.mark.parametrize("name", MESHES)
-def test_a_run_ends_when_its_copies_differ(
-    tokens: Artifact, processes: Processes, tmp_path: Path, name: str
-) -> None:
+def test_a_run_ends_when_its_copies_differ(tokens: Artifact, processes: Processes, tmp_path: Path, name: str) -> None:
     size, mesh = MESHES[name]
     config = write_config(
         tokens, tmp_path / "train.yaml", batch_tokens=12 * 128, steps=24, parallel=mesh,

@@ -1,4 +1,4 @@
-"""A signal that finds a step which does not end: the process goes after the grace period, the checkpoint before stays."""
+"""A signal saves; where a step does not end, the process goes after the grace period, and the checkpoint stays."""
 
 import signal
 import time

@@ -1,16 +1,18 @@
 """A process that has imported torch once and forks the processes of a run: each is there in a tenth of a second.
 
-    python zygote.py            # reads a request a line: {"folder": ..., "processes": 2, "argv": [...], "environ": {...}}
+    python zygote.py    # reads a request a line: {"folder": ..., "processes": 2, "argv": [...], "environ": {...}}
 
 A child is what a launcher would have started: the launcher's variables in its environment, `jpfm` with its arguments,
 its own output files `RANK.out` and `RANK.err`. `RANK.pid` and, when it has ended, `RANK.code` lie beside them (128 + n
-after signal n, as a shell says it). `call: "module:function"` runs a function with the arguments instead of the command.
+after signal n, as a shell says it). `call: "module:function"` runs a function with the arguments instead.
 """
 
+import faulthandler
 import importlib
 import json
 import os
 import select
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -73,9 +75,10 @@ def _fork(rank: int, request: dict[str, Any]) -> int:
             file = os.open(folder / f"{rank}.{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             os.dup2(file, number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        faulthandler.register(signal.SIGUSR2, all_threads=True)  # where a process hangs, for the test that waits for it
         os.environ.update({name: value.replace("RANK", str(rank)) for name, value in request["environ"].items()})
         code = _run(request)
-    except BaseException:  # noqa: BLE001 - what a Python process does with it
+    except BaseException:
         traceback.print_exc()
     finally:
         sys.stdout.flush()

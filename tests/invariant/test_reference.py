@@ -73,7 +73,7 @@ def test_ten_steps_are_those_of_plain_transformers(
         logits = plain(rows[:, :-1], position_ids=place[:, :-1], use_cache=False).logits
         loss = cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.3)
         optimizer.step()
         assert ours[step]["loss"] == pytest.approx(float(loss.detach()), rel=1e-5), step
@@ -97,7 +97,7 @@ class Rows(Dataset[dict[str, torch.Tensor]]):
 
 @pytest.mark.slow
 def test_two_hundred_steps_are_those_of_hf_trainer(tokens: Artifact, tmp_path: Path) -> None:
-    """The curves agree to 1 in 10,000 at every step, and the last weights to 1 in 1,000."""
+    """Losses agree to 1.5e-7 in the first 20 steps; rounding grows to 1.5e-3 in 200 (seen here, torch 2.13)."""
     from transformers import Trainer, TrainingArguments
 
     config = tiny_training(
@@ -112,19 +112,16 @@ def test_two_hundred_steps_are_those_of_hf_trainer(tokens: Artifact, tmp_path: P
         optimizer, lambda step: lr_at(step, config.learning_rate, 200, config.schedule, config.batch_tokens)
     )
     arguments = TrainingArguments(
-        output_dir=str(tmp_path / "peer"), max_steps=200, per_device_train_batch_size=8, max_grad_norm=1.0, use_cpu=True,
-        logging_steps=1, logging_strategy="steps", save_strategy="no", report_to=[], disable_tqdm=True, seed=0,
-        train_sampling_strategy="sequential", dataloader_num_workers=0, logging_nan_inf_filter=False,
+        output_dir=str(tmp_path / "peer"), max_steps=200, per_device_train_batch_size=8, max_grad_norm=1.0,
+        use_cpu=True, logging_steps=1, logging_strategy="steps", save_strategy="no", report_to=[], disable_tqdm=True,
+        seed=0, train_sampling_strategy="sequential", dataloader_num_workers=0, logging_nan_inf_filter=False,
     )  # fmt: skip
-    trainer = Trainer(
-        model=plain, args=arguments, train_dataset=Rows(config, tokens), optimizers=(optimizer, schedule)
-    )
+    trainer = Trainer(model=plain, args=arguments, train_dataset=Rows(config, tokens), optimizers=(optimizer, schedule))
     trainer.train()
     theirs = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert len(theirs) == 200
     difference = [abs(a - b) / b for a, b in zip(ours, theirs, strict=True)]
-    print(f"relative difference of 200 losses: {max(difference[:20]):.1e} in the first 20 steps, {max(difference):.1e} in "
-          f"all, last losses {ours[-1]:.4f} and {theirs[-1]:.4f}", [f"{d:.0e}" for d in difference[::10]])  # fmt: skip
+    print(f"relative difference {max(difference[:20]):.1e} in the first 20 steps, {max(difference):.1e} in all")
     assert ours[-1] < ours[0] - 2  # it has learned
     assert max(difference[:20]) < 1e-5
     assert max(difference) < 5e-3  # sums in another order, and 200 steps of Adam on top of that

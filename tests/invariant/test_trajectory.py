@@ -134,7 +134,14 @@ def test_a_damaged_checkpoint_is_named(tokens: Artifact, tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         train(tiny_training(tokens), out, on_checkpoint=stop_after_the_first)
     assert len(seen) == 1
-    saved = tmp_path / "model.partial" / "steps" / "step-00000004" / "optimizer" / "shard-00001-model-00001-of-00001.safetensors"
+    saved = (
+        tmp_path
+        / "model.partial"
+        / "steps"
+        / "step-00000004"
+        / "optimizer"
+        / "shard-00001-model-00001-of-00001.safetensors"
+    )
     data = bytearray(saved.read_bytes())
     data[-3] ^= 255
     saved.write_bytes(data)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 JOB = """#!/bin/bash
 #SBATCH --nodes=2 --ntasks-per-node=1
 export MASTER_ADDR=127.0.0.1 {port}
-srun --kill-on-bad-exit=0 bash -c '"$JPFM" train {config} --out {out}; echo "task $SLURM_PROCID exit $?"'
+srun --kill-on-bad-exit=0 bash -c 'trap : USR1; "$JPFM" train {config} --out {out}; echo "task $SLURM_PROCID exit $?"'
 """
 
 
@@ -35,9 +35,7 @@ def submit(slurm: Slurm, folder: Path, config: Path, out: Path, *, own_port: boo
     )
 
 
-def test_two_nodes_without_a_launcher(
-    slurm: Slurm, tokens: Artifact, checkpoint: Artifact, tmp_path: Path
-) -> None:
+def test_two_nodes_without_a_launcher(slurm: Slurm, tokens: Artifact, checkpoint: Artifact, tmp_path: Path) -> None:
     """Rank, world and port come from Slurm; SIGUSR1 saves on both nodes; the next job goes on."""
     settings = tiny_training(
         tokens, steps=200, schedule={"warmup_steps": 3, "decay_steps": 4}, save={"every_steps": 1000},

@@ -88,9 +88,7 @@ def test_a_branch_off_the_finished_run_trains_on(base: Path, tmp_path: Path) -> 
     assert open_artifact(base).id in made.manifest.parents
 
 
-def test_a_new_mixture_goes_on_without_a_row_twice(
-    tokens: Artifact, base: Path, stopped: Path, tmp_path: Path
-) -> None:
+def test_a_new_mixture_goes_on_without_a_row_twice(tokens: Artifact, base: Path, stopped: Path, tmp_path: Path) -> None:
     changes = {"mixture": {"weights": {"law": 1}}, "steps": 14}
     made = branched(stopped, 8, tmp_path / "branch", **changes)
     config = TrainConfig.model_validate(settings_of(stopped, 8, changes))
@@ -119,9 +117,7 @@ def test_a_larger_batch_goes_on_where_the_tokens_stopped(
         branched(stopped, 8, tmp_path / "odd", batch_tokens=3072, steps=11)
 
 
-def test_other_text_begins_anew(
-    corpus: Artifact, tokenizer: Artifact, stopped: Path, tmp_path: Path
-) -> None:
+def test_other_text_begins_anew(corpus: Artifact, tokenizer: Artifact, stopped: Path, tmp_path: Path) -> None:
     from jpfm.tokens.pack import TokensConfig, pack
 
     settings = TokensConfig(stage="tokens", document_order="shuffled", seed=1)

@@ -19,7 +19,7 @@ from accelerate import Accelerator
 
 from jpfm.core import artifact as artifacts
 from jpfm.core.artifact import Artifact, Draft, Finished
-from jpfm.core.errors import ArtifactError, ModelError, Preempted, UsageError
+from jpfm.core.errors import ArtifactError, EnvironmentProblem, ModelError, Preempted, UsageError
 from jpfm.core.log import log
 from jpfm.model.estimate import estimate
 from jpfm.tokens.loader import Loader, plain
@@ -30,7 +30,7 @@ from jpfm.train.config import TrainConfig
 from jpfm.train.faults import Fault, FaultGuard
 from jpfm.train.inputs import Inputs, open_inputs
 from jpfm.train.journal import Journal
-from jpfm.train.mesh import Mesh, close_mesh, open_mesh
+from jpfm.train.mesh import Mesh, ask, close_mesh, open_mesh, tell
 from jpfm.train.meter import Span
 from jpfm.train.preflight import preflight
 from jpfm.train.saver import Saver
@@ -61,19 +61,45 @@ def train(config: TrainConfig, out: Path, *, on_checkpoint: OnCheckpoint | None 
         if mesh.world > 1:
             torch.distributed.broadcast_object_list(done, src=0)
         if mesh.is_main or done[0]:
-            made = artifacts.produce(
-                out, kind="checkpoint", version=state.VERSION, config=config.identity(), parents=inputs.parents,
-                work=lambda draft: _Trainer(config, inputs, folder, accelerator, mesh, draft, on_checkpoint).run(),
-            )  # fmt: skip
+            begun = done[0]
+
+            def work(draft: Draft) -> Finished:
+                nonlocal begun
+                begun = True
+                tell(mesh, None)
+                return _Trainer(config, inputs, folder, accelerator, mesh, draft, on_checkpoint).run()
+
+            try:
+                made = artifacts.produce(
+                    out, kind="checkpoint", version=state.VERSION, config=config.identity(), parents=inputs.parents,
+                    work=work,
+                )  # fmt: skip
+            except Exception as error:
+                if not begun:
+                    tell(mesh, error)
+                raise
             if on_checkpoint is not None and not done[0]:
                 on_checkpoint(made)
             accelerator.wait_for_everyone()
             return made
+        ask()
         _Trainer(config, inputs, folder, accelerator, mesh, None, None).run()
         accelerator.wait_for_everyone()
         return artifacts.open_artifact(out, "checkpoint")
+    except RuntimeError as error:
+        if mesh.world > 1 and _lost(error):
+            raise EnvironmentProblem(
+                f"the connection to another process is lost ({str(error).splitlines()[0][-120:]})",
+                hint="the first error among the processes' messages is the cause; then run the same command again",
+            ) from error
+        raise
     finally:
         close_mesh(accelerator)
+
+
+def _lost(error: Exception) -> bool:
+    """Whether a collective failed because another process has ended."""
+    return isinstance(error, torch.distributed.DistError) or "Connection" in str(error)
 
 
 class _Trainer:
@@ -224,7 +250,8 @@ class _Trainer:
             ModelError: the settings, or too many of them, end the run.
         """
         action = self.config.faults.action
-        self.journal.fault(fault, action)
+        if action != "rewind":
+            self.journal.fault(fault, action)
         self.run_.optimizer.zero_grad(set_to_none=True)
         hint = "lower learning_rate or lengthen the warm-up; the last checkpoint is intact"
         if action == "stop":
@@ -239,6 +266,7 @@ class _Trainer:
         self.saver.wait()
         self.accelerator.wait_for_everyone()
         found = self._begin()
+        self.journal.fault(fault, action, rewound_to=found.step)
         return replace(found, windows=windows.after_rewind(found.step, step).pairs, rewinds=guard.rewinds + 1)
 
     def _measure(self, here: Progress, last: bool, saving: bool) -> None:
@@ -304,6 +332,7 @@ class _Trainer:
             "name": config.name,
             "size": config.model.size if config.model else None,
             "parameters": cost.parameters,
+            "step": config.num_steps,
             "steps": config.num_steps,
             "tokens": self.here.tokens,
             "epochs": round(tokens / max(1, order.num_rows * config.seq_len), 4),

@@ -115,13 +115,19 @@ def adopt_slurm(environment: MutableMapping[str, str]) -> bool:
         return False
     if "MASTER_ADDR" not in environment:
         nodes = environment.get("SLURM_STEP_NODELIST", "")
-        found = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=False)
-        if found.returncode or not found.stdout.split():
+        try:
+            found = subprocess.run(
+                ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=False
+            )
+            names = found.stdout.split()
+        except FileNotFoundError:  # inside a container, usually
+            names = []
+        if not names:
             raise EnvironmentProblem(
                 f"srun gave the nodes '{nodes}', and `scontrol show hostnames` does not name them",
                 hint="set MASTER_ADDR to a node that all others reach",
             )
-        environment["MASTER_ADDR"] = found.stdout.split()[0]
+        environment["MASTER_ADDR"] = names[0]
     if "MASTER_PORT" not in environment:
         job, step = int(environment.get("SLURM_JOB_ID", "0")), int(environment.get("SLURM_STEP_ID", "0"))
         environment["MASTER_PORT"] = str(10_000 + (job * 31 + step) % 50_000)
@@ -142,6 +148,7 @@ def open_mesh(config: TrainConfig, logs: Path) -> tuple[Accelerator, Mesh]:
     adopt_slurm(os.environ)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     replicate, shard, tensor = sizes(config.parallel, world)
+    log_with = trackers.prepare(config.report, logs)  # what all processes refuse is said before they meet
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -156,7 +163,7 @@ def open_mesh(config: TrainConfig, logs: Path) -> tuple[Accelerator, Mesh]:
     accelerator = Accelerator(
         cpu=not cuda,
         mixed_precision="no" if config.precision == "fp32" or meshed else "bf16",  # FSDP2 casts by its own policy
-        log_with=trackers.prepare(config.report, logs),
+        log_with=log_with or None,
         project_dir=str(logs),
         parallelism_config=ParallelismConfig(dp_replicate_size=replicate, dp_shard_size=shard, tp_size=tensor)
         if meshed
@@ -167,6 +174,20 @@ def open_mesh(config: TrainConfig, logs: Path) -> tuple[Accelerator, Mesh]:
         replicate, shard, tensor, accelerator.process_index,
         accelerator.torch_device_mesh if meshed else None, group,
     )  # fmt: skip
+
+
+def tell(mesh: Mesh, error: Exception | None) -> None:
+    """The main process says whether it could begin; the others `ask`. Its own error it raises itself."""
+    if mesh.world > 1:
+        dist.broadcast_object_list([error], src=0)
+
+
+def ask() -> None:
+    """Wait until the main process has begun; what kept it from that is raised here too."""
+    error: list[Exception | None] = [None]
+    dist.broadcast_object_list(error, src=0)
+    if error[0] is not None:
+        raise error[0]
 
 
 def close_mesh(accelerator: Accelerator) -> None:

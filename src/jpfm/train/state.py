@@ -24,6 +24,7 @@ import torch
 import torch.distributed.checkpoint as dcp
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -112,7 +113,7 @@ def write(folder: Path, staged: Staged, group: Any) -> None:
         group: a gloo group of all processes that nothing else uses meanwhile; None for one process.
     """
     alone = group is None
-    with _Quiet():
+    with _Quiet(), _Plainly():
         dcp.save(
             dict(staged.weights),
             storage_writer=HuggingFaceStorageWriter(
@@ -305,6 +306,18 @@ def _read(folder: Path, tensors: dict[str, Tensor], group: Any) -> None:
         dcp.load(
             tensors, storage_reader=HuggingFaceStorageReader(str(folder)), process_group=group, no_dist=group is None
         )
+
+
+class _Plainly:
+    """Raise what went wrong on a process, where DCP packs the failures of all into a BaseException of its own."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, CheckpointException):
+            causes = [cause for _, (cause, _) in sorted(error.failures.items())]
+            raise next((cause for cause in causes if isinstance(cause, OSError)), causes[0]) from error
 
 
 class _Quiet:
