@@ -147,6 +147,7 @@ def tiny_training(tokens: Artifact, **changes: object) -> "TrainConfig":
         "stage": "train", "name": "tiny", "tokens": str(tokens.path),
         "model": {"size": "1M", "hidden_size": 64, "num_layers": 2, "intermediate_size": 160},
         "seq_len": 128, "batch_tokens": 1024, "micro_batch_rows": 4, "steps": 12, "learning_rate": 3e-3,
-        "schedule": {"warmup_steps": 3, "decay_steps": 4}, "precision": "fp32", "save": {"every_steps": 4}, "lint": "off",
+        "schedule": {"warmup_steps": 3, "decay_steps": 4}, "precision": "fp32",
+        "save": {"every_steps": 4}, "lint": "off",
     }  # fmt: skip
     return TrainConfig.model_validate(settings | changes)

@@ -36,7 +36,7 @@ def settings(file: str) -> TrainConfig:
 def flip(parameter: torch.Tensor, position: int) -> None:
     """Change the lowest bit of one weight: 1e-7 of its value."""
     own = parameter.to_local() if isinstance(parameter, DTensor) else parameter
-    own.detach().view(-1).numpy().view(np.int32)[position] ^= 1  # autograd does not notice, as with a real one
+    own.data.view(-1).view(torch.int32)[position] ^= 1  # autograd does not notice, as with a real one
 
 
 def compare_copies(config: str, answers: str) -> None:

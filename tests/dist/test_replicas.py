@@ -37,7 +37,7 @@ def test_a_flipped_bit_and_exchanged_rows_are_named(
         ]
     else:
         assert len(said[0]["bit"]) == 1
-        assert said[0]["bit"][0].startswith("model.layers.1.mlp.up_proj.weight differs on process")
+        assert said[0]["bit"][0].startswith("model.layers.1.mlp.up_proj.weight differs between processes")
         assert len(said[0]["swapped"]) == 2
 
 
@@ -53,6 +53,5 @@ def test_a_run_ends_when_its_copies_differ(tokens: Artifact, processes: Processe
         assert run.wait() == [0] * size, run.errors()
         return
     assert run.wait() == [6] * size, run.errors()
-    assert "copies of the weights differ: model.layers.0.self_attn.q_proj.weight differs on process" in run.text(0)
-    if size == 3:
-        assert "q_proj.weight differs on process 1" in run.text(0)
+    where = "on process 1" if size == 3 else "between processes 1, 3"  # of two nobody can say which is right
+    assert f"copies of the weights differ: model.layers.0.self_attn.q_proj.weight differs {where}" in run.text(0)

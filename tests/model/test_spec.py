@@ -69,7 +69,6 @@ def test_the_config_survives_a_file_and_builds_a_model_of_the_shape(
     config.save_pretrained(tmp_path)
     again = AutoConfig.from_pretrained(tmp_path)
     assert type(again).__name__ == kind
-    assert not again.use_cache
     assert (again.vocab_size, again.max_position_embeddings) == (640, 128)
     assert (again.bos_token_id, again.eos_token_id, again.pad_token_id) == (5, 6, 7)
     model, shape = build(spec, 601, 128, seed=0), spec.shape

@@ -19,10 +19,8 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from jpfm.core.artifact import Artifact, verify
 from jpfm.core.config import Settings
 from jpfm.core.config import load as load_settings
-from jpfm.core.errors import ArtifactError
 
 Positive = Annotated[int, pydantic.Field(ge=1)]
 PositiveFloat = Annotated[float, pydantic.Field(gt=0)]
@@ -216,7 +214,6 @@ class ModelSpec(Settings):
             bos_token_id=bos,
             eos_token_id=eos,
             pad_token_id=pad,
-            use_cache=False,  # with a cache, packed documents would see each other
             **experts,
         )
 
@@ -229,38 +226,4 @@ def build(spec: ModelSpec, vocab_size: int, seq_len: int, *, seed: int) -> Any:
     config._attn_implementation = "sdpa"
     model = materialise(skeleton(config), "cpu")
     initialise(model, seed=seed, std=spec.init_std, num_layers=spec.shape.num_layers, scaled=spec.scaled_residual_init)
-    return model
-
-
-def load(checkpoint: Artifact, tokenizer: Any, seq_len: int) -> Any:
-    """The model of a checkpoint in fp32 on the CPU, to train on with tokens of a tokenizer. Never runs its code.
-
-    Raises:
-        ArtifactError: the checkpoint is damaged, or its ids or positions are not those of the tokens.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
-
-    if problems := verify(checkpoint.path):
-        raise ArtifactError(f"{checkpoint.path} is damaged: {problems[0]}", hint="copy it again; see `jpfm verify`")
-    own = PreTrainedTokenizerFast.from_pretrained(checkpoint.path)
-    if own.get_vocab() != tokenizer.get_vocab():
-        raise ArtifactError(
-            f"{checkpoint.path} was made with another tokenizer than the tokens: its ids mean other pieces",
-            hint="pack the corpus with this checkpoint: jpfm tokens pack ... tokenizer=CHECKPOINT",
-        )
-    model = AutoModelForCausalLM.from_pretrained(
-        checkpoint.path, dtype=torch.float32, trust_remote_code=False, attn_implementation="sdpa"
-    )
-    limit = getattr(model.config, "max_position_embeddings", seq_len)
-    if seq_len > limit:
-        raise ArtifactError(
-            f"{checkpoint.path} has {limit:,} positions, seq_len is {seq_len:,}", hint=f"set seq_len to {limit} or less"
-        )
-    if not hasattr(model, "lm_head") or not hasattr(model, "model"):
-        raise ArtifactError(
-            f"{checkpoint.path}: {type(model).__name__} has no `model` and `lm_head`",
-            hint="train on from a Llama-like model (Llama, Qwen, Mistral, ...)",
-        )
-    model.config.use_cache = False  # with a cache, packed documents would see each other
     return model

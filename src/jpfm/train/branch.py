@@ -156,6 +156,10 @@ def restore(config: TrainConfig, inputs: Inputs, built: Built, mesh: Mesh) -> Pr
     """
     assert inputs.base is not None  # the settings have both
     assert config.branch_at is not None
+    if mesh.is_main:
+        mark = inputs.base.path / saver.BRANCHED
+        mark.parent.mkdir(exist_ok=True)
+        mark.touch()  # the run it is of may go on, and must not retire it
     found = state.restore(inputs.base.path, built.model, built.optimizer, mesh.checkpoint_group)
     at = config.branch_at
     if found.step != at:

@@ -8,14 +8,19 @@ The model is made without weights, split and compiled, and only then given memor
 not train, and a model larger than one machine's memory starts.
 """
 
+import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch._dynamo
 from accelerate import Accelerator
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from transformers import GenerationConfig
 
+from jpfm.core.errors import UsageError
 from jpfm.core.log import log
 from jpfm.model.init import initialise, materialise, skeleton
 from jpfm.train import attention, float8, optim, state
@@ -59,13 +64,16 @@ def build(config: TrainConfig, inputs: Inputs, mesh: Mesh, accelerator: Accelera
         reset_positions=config.reset_positions, seq_len=config.seq_len, eos=inputs.store.eos,
         dtype=torch.float32 if config.precision == "fp32" else torch.bfloat16,
     )  # fmt: skip
+    _refuse_chance(inputs.model_config)
     compiled = compiles(config, device)
     inputs.model_config._attn_implementation = chosen.implementation
     if device.type == "cuda" or compiled:  # transformers' default may be a loop over experts, which has no whole graph
         inputs.model_config._experts_implementation = "grouped_mm" if device.type == "cuda" else "batched_mm"
     model = skeleton(inputs.model_config)
+    if inputs.base is not None and (inputs.base.path / "generation_config.json").exists():
+        model.generation_config = GenerationConfig.from_pretrained(inputs.base.path)  # it may have several ends
     if config.precision == "fp8":
-        float8.convert(model, device, compiled=compiled)
+        float8.convert(model, device, compiled=compiled, tensor=mesh.tensor)
     root = LossModel(
         model, kernel=config.loss, z_loss=config.z_loss, balance=_balance(inputs.model_config), compiled=compiled,
     )  # fmt: skip
@@ -78,13 +86,31 @@ def build(config: TrainConfig, inputs: Inputs, mesh: Mesh, accelerator: Accelera
     optim.initialise(optimizer)
     forward: nn.Module = root
     if mesh.data_world > 1 and mesh.device_mesh is None:
-        forward = DistributedDataParallel(
-            root, device_ids=[device.index] if device.type == "cuda" else None,
-            broadcast_buffers=False, gradient_as_bucket_view=True,
-        )  # fmt: skip
-    log.info("%s on %s, attention %s%s", mesh.words, device.type, chosen.implementation,
-             ", blocks compiled" if compiled else "")  # fmt: skip
+        torch._dynamo.config.optimize_ddp = False  # blocks are compiled one by one: there is nothing to split
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of broadcast_buffers: its successor is not in torch 2.11
+            forward = DistributedDataParallel(
+                root, device_ids=[device.index] if device.type == "cuda" else None,
+                broadcast_buffers=False, gradient_as_bucket_view=True,
+            )  # fmt: skip
+    if mesh.is_main:
+        log.info("%s on %s, attention %s%s", mesh.words, device.type, chosen.implementation,
+                 ", blocks compiled" if compiled else "")  # fmt: skip
     return Built(model, forward.train(), optimizer, chosen, compiled)
+
+
+def _refuse_chance(model_config: Any) -> None:
+    """Training draws nothing at random: a resumed run and a block computed again would draw otherwise.
+
+    Raises:
+        UsageError: the model has dropout or noise.
+    """
+    for name, value in sorted(model_config.to_dict().items()):
+        if isinstance(value, float) and value > 0 and re.search(r"dropout|pdrop|jitter_noise", name):
+            raise UsageError(
+                f"the model has {name}: {value}: what is drawn at random cannot be repeated after a restart",
+                hint=f'set "{name}": 0.0 in its config.json',
+            )
 
 
 def _balance(model_config: Any) -> float:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from jpfm.train.build import Built
@@ -128,6 +129,9 @@ class Compute:
             with torch.no_grad():
                 _, nats = self._loss(part, torch.from_numpy(part.view(np.int32)).to(total.device), counts)
             total += nats
+        for module in self.built.forward.modules():  # without a backward pass nobody frees what was gathered
+            if isinstance(module, FSDPModule):
+                module.reshard()
         return float(self.accelerator.reduce(total, reduction="sum")) / mesh.tensor
 
 

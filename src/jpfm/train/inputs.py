@@ -134,5 +134,4 @@ def _model_config(config: TrainConfig, base: Artifact | None, tokenizer: Any, st
             f"{base.path} has {found.vocab_size:,} pieces, the tokens {store.vocab_size:,}",
             hint="extend the model with `jpfm tokenizer extend`, then pack with it",
         )
-    found.use_cache = False  # with a cache, packed documents would see each other
     return found

@@ -30,7 +30,7 @@ from jpfm.train.config import TrainConfig
 from jpfm.train.faults import Fault, FaultGuard
 from jpfm.train.inputs import Inputs, open_inputs
 from jpfm.train.journal import Journal
-from jpfm.train.mesh import Mesh, ask, close_mesh, open_mesh, tell
+from jpfm.train.mesh import Mesh, close_mesh, open_mesh
 from jpfm.train.meter import Span
 from jpfm.train.preflight import preflight
 from jpfm.train.saver import Saver
@@ -56,45 +56,60 @@ def train(config: TrainConfig, out: Path, *, on_checkpoint: OnCheckpoint | None 
     out = out.absolute()
     folder = out.with_name(out.name + ".partial")
     accelerator, mesh = open_mesh(config, folder / artifacts.LOGS)
+    failed = False
     try:
-        done = [(out / artifacts.MANIFEST).exists()]
-        if mesh.world > 1:
-            torch.distributed.broadcast_object_list(done, src=0)
-        if mesh.is_main or done[0]:
-            begun = done[0]
-
-            def work(draft: Draft) -> Finished:
-                nonlocal begun
-                begun = True
-                tell(mesh, None)
-                return _Trainer(config, inputs, folder, accelerator, mesh, draft, on_checkpoint).run()
-
-            try:
-                made = artifacts.produce(
-                    out, kind="checkpoint", version=state.VERSION, config=config.identity(), parents=inputs.parents,
-                    work=work,
-                )  # fmt: skip
-            except Exception as error:
-                if not begun:
-                    tell(mesh, error)
-                raise
-            if on_checkpoint is not None and not done[0]:
-                on_checkpoint(made)
-            accelerator.wait_for_everyone()
-            return made
-        ask()
-        _Trainer(config, inputs, folder, accelerator, mesh, None, None).run()
-        accelerator.wait_for_everyone()
-        return artifacts.open_artifact(out, "checkpoint")
+        return _together(config, inputs, out, accelerator, mesh, on_checkpoint)
     except RuntimeError as error:
         if mesh.world > 1 and _lost(error):
+            failed = True
             raise EnvironmentProblem(
                 f"the connection to another process is lost ({str(error).splitlines()[0][-120:]})",
                 hint="the first error among the processes' messages is the cause; then run the same command again",
             ) from error
+        failed = True
+        raise
+    except BaseException:
+        failed = True
         raise
     finally:
-        close_mesh(accelerator)
+        close_mesh(accelerator, failed=failed)
+
+
+def _together(
+    config: TrainConfig, inputs: Inputs, out: Path, accelerator: Accelerator, mesh: Mesh,
+    on_checkpoint: OnCheckpoint | None,
+) -> Artifact:  # fmt: skip
+    """The main process makes the artifact and the others help, if it finds that there is something to do."""
+    folder = out.with_name(out.name + ".partial")
+    if not mesh.is_main:
+        begun = mesh.from_main(None)
+        if isinstance(begun, Exception):
+            raise begun
+        if begun:
+            _Trainer(config, inputs, folder, accelerator, mesh, None, None).run()
+        mesh.wait()
+        return artifacts.open_artifact(out, "checkpoint")
+    begun = False
+
+    def work(draft: Draft) -> Finished:
+        nonlocal begun
+        begun = mesh.from_main(True)
+        return _Trainer(config, inputs, folder, accelerator, mesh, draft, on_checkpoint).run()
+
+    try:
+        made = artifacts.produce(
+            out, kind="checkpoint", version=state.VERSION, config=config.identity(), parents=inputs.parents, work=work
+        )
+    except Exception as error:
+        if not begun:
+            mesh.from_main(error)
+        raise
+    if not begun:
+        mesh.from_main(False)  # it is finished
+    mesh.wait()
+    if begun and on_checkpoint is not None:
+        on_checkpoint(made)
+    return made
 
 
 def _lost(error: Exception) -> bool:
@@ -113,7 +128,7 @@ class _Trainer:
         self.accelerator, self.mesh, self.draft, self.on_checkpoint = accelerator, mesh, draft, on_checkpoint
         self.steps_folder = folder / "steps"
         self.loss = float("nan")
-        self.scored: held_out.Evaluation | None = None
+        self.scored: tuple[int, held_out.Evaluation] | None = None
 
     def run(self) -> Finished:
         config, mesh = self.config, self.mesh
@@ -127,7 +142,7 @@ class _Trainer:
             self.domains = self._domains()
             if self.draft is not None:
                 saver.sweep(self.steps_folder)
-            self.accelerator.wait_for_everyone()  # nobody looks for checkpoints before the sweep is over
+            mesh.wait()  # nobody looks for checkpoints before the sweep is over
             self.saver = Saver(
                 self.steps_folder, mesh, config.save, config.identity(), self.inputs.parents, self.inputs.tokenizer
             )
@@ -157,31 +172,33 @@ class _Trainer:
     def _begin(self) -> Progress:
         """Weights and optimizer as the last checkpoint has them; else as the branch, or the start."""
         built, mesh = self.run_, self.mesh
-        finished = saver.finished_steps(self.steps_folder)
-        if finished:
-            self._verify(finished)
-            found = state.restore(finished[-1], built.model, built.optimizer, mesh.checkpoint_group)
-            log.info("resuming after step %d", found.step)
+        with self.watchdog.paused():
+            last = mesh.from_main(self._last_intact() if mesh.is_main else None)
+        if isinstance(last, Exception):
+            raise last
+        if last is not None:
+            found = state.restore(last, built.model, built.optimizer, mesh.checkpoint_group)
+            if mesh.is_main:
+                log.info("resuming after step %d", found.step)
             return found
         if self.config.branch_from is not None and self.inputs.base is not None:
             return branch.restore(self.config, self.inputs, built, mesh)
         first_weights(self.config, self.inputs, built, mesh)
         return Progress(0, 0)
 
-    def _verify(self, finished: list[Path]) -> None:
-        """The main process hashes the newest checkpoint; the others wait for its answer."""
-        problem: list[str | None] = [None]
-        if self.mesh.is_main:
-            found = artifacts.verify(finished[-1])
-            problem = [found[0] if found else None]
-        if self.mesh.world > 1:
-            torch.distributed.broadcast_object_list(problem, src=0)
-        if problem[0] is not None:
-            before = f"from {finished[-2].name}" if len(finished) > 1 else "from the beginning"
-            raise ArtifactError(
-                f"checkpoint {finished[-1]} is damaged: {problem[0]}",
-                hint=f"delete that folder and run the same command again: it resumes {before}",
-            )
+    def _last_intact(self) -> Path | ArtifactError | None:
+        """The newest checkpoint, or what is wrong with it. Asked of the main process alone: hashing takes long."""
+        finished = saver.finished_steps(self.steps_folder)
+        if not finished:
+            return None
+        problems = artifacts.verify(finished[-1])
+        if not problems:
+            return finished[-1]
+        before = f"from {finished[-2].name}" if len(finished) > 1 else "from the beginning"
+        return ArtifactError(
+            f"checkpoint {finished[-1]} is damaged: {problems[0]}",
+            hint=f"delete that folder and run the same command again: it resumes {before}",
+        )
 
     def _go_on(self, where: Progress) -> Progress | None:
         """Train to the end. Returns None then, and after a rewind the place to go on from."""
@@ -262,9 +279,11 @@ class _Trainer:
         if action == "skip":
             return None
         if guard.rewinds == self.config.faults.max_rewinds:
+            self.journal.fault(fault, "stop")
             raise ModelError(f"{fault.words}; the run was rewound {guard.rewinds} times already", hint=hint)
-        self.saver.wait()
-        self.accelerator.wait_for_everyone()
+        with self.watchdog.paused():
+            self.saver.wait()
+            self.mesh.wait()
         found = self._begin()
         self.journal.fault(fault, action, rewound_to=found.step)
         return replace(found, windows=windows.after_rewind(found.step, step).pairs, rewinds=guard.rewinds + 1)
@@ -276,8 +295,8 @@ class _Trainer:
             last or here.step % config.held_out.every_steps == 0 or (saving and config.save.keep_best)
         ):
             with self._phase(here.step - 1, "held_out"):
-                self.scored = held_out.evaluate(self.domains, self.compute.score)
-            self.journal.held_out(here, self.scored)
+                self.scored = here.step, held_out.evaluate(self.domains, self.compute.score)
+            self.journal.held_out(here, self.scored[1])
         if here.step % config.report.update_rms_every_steps == 0:
             self.journal.update_rms(optim.update_rms(self.run_.optimizer))
         every = config.guard.check_replicas_every_steps
@@ -295,7 +314,9 @@ class _Trainer:
         return self.journal.span(name)
 
     def _checkpoint_stats(self, here: Progress) -> dict[str, Any]:
-        found: dict[str, Any] = {} if self.scored is None else {"bits_per_character": self.scored.overall}
+        found: dict[str, Any] = {}
+        if self.scored is not None and self.scored[0] == here.step:
+            found["bits_per_character"] = self.scored[1].overall
         if here.windows != ((0, 0),):
             found["windows"] = here.windows
         return found
@@ -306,9 +327,10 @@ class _Trainer:
                 self.on_checkpoint(checkpoint)
 
     def _stop(self, here: Progress) -> None:
-        self.saver.wait()
-        self._announce(self.saver.poll())
-        self.accelerator.wait_for_everyone()  # a launcher ends all processes when the first one is gone
+        with self.watchdog.paused():
+            self.saver.wait()
+            self._announce(self.saver.poll())
+            self.mesh.wait()  # a launcher ends all processes when the first one is gone
         raise Preempted(
             f"at step {here.step} of {self.config.num_steps}; the state is saved",
             hint="run the same command again to go on",
@@ -316,9 +338,9 @@ class _Trainer:
 
     def _finish(self, here: Progress) -> None:
         self.here = here
-        self.saver.wait()
-        self._announce(self.saver.poll())
-        with self._phase(here.step - 1, "save"):
+        with self._phase(here.step - 1, "save"), self.watchdog.paused():
+            self.saver.wait()
+            self._announce(self.saver.poll())
             self.saver.finish(self.folder, here, self.run_.model, self.run_.optimizer)
         if self.draft is not None:
             saver.sweep(self.steps_folder)

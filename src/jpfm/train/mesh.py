@@ -12,7 +12,7 @@ with a sentence, before anything is loaded.
 import datetime
 import os
 import subprocess
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
-from accelerate.utils import DistributedType, ParallelismConfig
+from accelerate.utils import DistributedType, GradientAccumulationPlugin, ParallelismConfig
 
 from jpfm.core.errors import EnvironmentProblem, UsageError
 from jpfm.train import trackers
 from jpfm.train.config import TrainConfig
 from jpfm.train.settings import Parallel
+
+_FOREVER = datetime.timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Mesh:
     """torch's DeviceMesh with the dimensions larger than 1; None for one process and for DDP."""
     checkpoint_group: Any = None
     """A gloo group of its own: checkpoints are written while the step's collectives run. None for one process."""
+    control_group: Any = None
+    """A gloo group for what the processes tell each other outside the steps, without a limit on waiting."""
 
     @property
     def world(self) -> int:
@@ -61,6 +65,32 @@ class Mesh:
     def is_main(self) -> bool:
         """Whether this process writes logs and manifests."""
         return self.rank == 0
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether FSDP2 holds the weights, and casts them."""
+        return self.device_mesh is not None and self.data_world > 1
+
+    def from_main(self, value: Any) -> Any:
+        """What the main process has there; the others' values are not looked at."""
+        if self.control_group is None:
+            return value
+        held = [value]
+        dist.broadcast_object_list(held, src=0, group=self.control_group)
+        return held[0]
+
+    def from_all(self, value: Any) -> list[Any]:
+        """What each process has there, by number."""
+        if self.control_group is None:
+            return [value]
+        held = [value] * self.world
+        dist.all_gather_object(held, value, group=self.control_group)
+        return held
+
+    def wait(self) -> None:
+        """Until all processes are here, however long one works."""
+        if self.control_group is not None:
+            dist.barrier(self.control_group)
 
     @property
     def words(self) -> str:
@@ -149,9 +179,10 @@ def open_mesh(config: TrainConfig, logs: Path) -> tuple[Accelerator, Mesh]:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     replicate, shard, tensor = sizes(config.parallel, world)
     log_with = trackers.prepare(config.report, logs)  # what all processes refuse is said before they meet
+    _refuse_foreign(os.environ)
     cuda = torch.cuda.is_available()
     if cuda:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        _take_device(os.environ, world)
     if world > 1 and not dist.is_initialized():
         # the watchdog speaks first: it knows the step and who is missing
         timeout = datetime.timedelta(seconds=config.guard.collective_timeout_seconds + 120)
@@ -162,36 +193,65 @@ def open_mesh(config: TrainConfig, logs: Path) -> tuple[Accelerator, Mesh]:
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
     accelerator = Accelerator(
         cpu=not cuda,
-        mixed_precision="no" if config.precision == "fp32" or meshed else "bf16",  # FSDP2 casts by its own policy
+        mixed_precision="no" if config.precision == "fp32" or (meshed and replicate * shard > 1) else "bf16",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # whatever the environment says
         log_with=log_with or None,
         project_dir=str(logs),
         parallelism_config=ParallelismConfig(dp_replicate_size=replicate, dp_shard_size=shard, tp_size=tensor)
         if meshed
         else None,
     )
-    group = dist.new_group(backend="gloo") if world > 1 else None
+    groups = [dist.new_group(backend="gloo", timeout=_FOREVER) if world > 1 else None for _ in range(2)]
     return accelerator, Mesh(
         replicate, shard, tensor, accelerator.process_index,
-        accelerator.torch_device_mesh if meshed else None, group,
+        accelerator.torch_device_mesh if meshed else None, *groups,
     )  # fmt: skip
 
 
-def tell(mesh: Mesh, error: Exception | None) -> None:
-    """The main process says whether it could begin; the others `ask`. Its own error it raises itself."""
-    if mesh.world > 1:
-        dist.broadcast_object_list([error], src=0)
+def _refuse_foreign(environment: Mapping[str, str]) -> None:
+    """What `accelerate config` turned on would change the run behind the settings' back.
+
+    Raises:
+        UsageError: something is.
+    """
+    for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "PARALLELISM_CONFIG"):
+        if environment.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
+            raise UsageError(
+                f"ACCELERATE_USE_{name} is set: accelerate's own configuration would split the model too",
+                hint="unset it, or use torchrun; `parallel` in the settings says how the model is split",
+            )
 
 
-def ask() -> None:
-    """Wait until the main process has begun; what kept it from that is raised here too."""
-    error: list[Exception | None] = [None]
-    dist.broadcast_object_list(error, src=0)
-    if error[0] is not None:
-        raise error[0]
+def _take_device(environment: Mapping[str, str], world: int) -> None:
+    """This process's GPU is the one of its number on the machine.
+
+    Raises:
+        EnvironmentProblem: there is none of that number, or the number is not known.
+    """
+    if world > 1 and "LOCAL_RANK" not in environment:
+        raise EnvironmentProblem(
+            "WORLD_SIZE is set and LOCAL_RANK is not: each process would take the first GPU",
+            hint="start with torchrun or srun, or set LOCAL_RANK",
+        )
+    number, there = int(environment.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= there:
+        raise EnvironmentProblem(
+            f"process {number} of this machine finds {there} GPU",
+            hint="start one process a GPU; with Slurm use --gpus-per-node, not --gpus-per-task",
+        )
+    torch.cuda.set_device(number)
 
 
-def close_mesh(accelerator: Accelerator) -> None:
-    """Leave the others; a later run in this process starts anew."""
+def close_mesh(accelerator: Accelerator, *, failed: bool = False) -> None:
+    """Leave the others; a later run in this process starts anew.
+
+    Args:
+        failed: an error is on its way out: NCCL would wait for the others' collectives before it could be told.
+    """
+    if failed and torch.cuda.is_available() and dist.is_initialized():
+        for tracker in accelerator.trackers:
+            tracker.finish()
+        return
     trackers.finish(accelerator)
     if dist.is_initialized():
         dist.destroy_process_group()

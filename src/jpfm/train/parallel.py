@@ -37,18 +37,21 @@ def parallelize(root: nn.Module, config: TrainConfig, mesh: Mesh, device: torch.
     blocks = list(model.model.layers)
     if mesh.tensor > 1:
         _split_products(model, mesh)
+    autocast = config.precision != "fp32" and not mesh.is_sharded
+    if autocast:  # FSDP2 gathers weights in bf16; autocast leaves embedding, norms and experts in fp32
+        for module in model.model.modules():
+            if module is model.model.embed_tokens or type(module).__name__.endswith("Norm"):
+                module.register_forward_hook(_to_bfloat16)
+            elif any(parameter.ndim == 3 for parameter in module._parameters.values() if parameter is not None):
+                _compute_with(module, lambda weight: weight.to(torch.bfloat16))
     if config.activation_checkpointing != "none":
         for block in blocks:
             _checkpoint(block, config.activation_checkpointing)
     if compiles(config, device):
         for block in blocks:
             block.forward = torch.compile(block.forward, fullgraph=True)
-    if mesh.data_world > 1 and mesh.device_mesh is not None:
+    if mesh.is_sharded:
         _shard(root, model, blocks, config, mesh)
-    elif config.precision != "fp32":  # FSDP2 gathers weights in bf16; autocast leaves embedding and norms in fp32
-        for module in model.model.modules():
-            if module is model.model.embed_tokens or type(module).__name__.endswith("Norm"):
-                module.register_forward_hook(_to_bfloat16)
 
 
 def compiles(config: TrainConfig, device: torch.device) -> bool:
@@ -119,17 +122,25 @@ def _split_products(model: Any, mesh: Mesh) -> None:
 
 def _sum_gradient(module: nn.Module, group: Any) -> None:
     """A norm inside split heads sees a part of them: its gradient is the sum over the group."""
-    plain = module.forward
+    _compute_with(module, lambda weight: _SumGradient.apply(weight, group))
 
-    def forward(hidden: Tensor) -> Tensor:
-        weight = module._parameters["weight"]
-        module._parameters["weight"] = None
+
+def _compute_with(module: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+    """Let a module compute with changed weights; its parameters stay what they are."""
+    plain: Any = module.forward
+    names = tuple(name for name, parameter in module._parameters.items() if parameter is not None)
+
+    def forward(*arguments: Any, **named: Any) -> Any:
+        kept = {name: module._parameters[name] for name in names}
+        for name, parameter in kept.items():
+            module._parameters[name] = None
+            module.__dict__[name] = change(parameter)
         try:
-            module.__dict__["weight"] = _SumGradient.apply(weight, group)
-            return plain(hidden)
+            return plain(*arguments, **named)
         finally:
-            module.__dict__.pop("weight", None)
-            module._parameters["weight"] = weight
+            for name, parameter in kept.items():
+                module.__dict__.pop(name, None)
+                module._parameters[name] = parameter
 
     module.forward = forward
 

@@ -38,7 +38,8 @@ def preflight(config: TrainConfig, inputs: Inputs, mesh: Mesh, device: torch.dev
         muon=config.optimizer.kind == "muon", compiled=compiles(config, device),
         chunk_bytes=CHUNK_BYTES[device.type],
     )  # fmt: skip
-    free = _free_bytes(device)
+    found = [number for number in mesh.from_all(_free_bytes(device)) if number is not None]
+    free = min(found) if found else None  # all processes decide alike
     if mesh.is_main:
         _announce(config, inputs, needed)
     total = needed.total + _LIBRARIES.get(device.type, 0)
@@ -76,8 +77,15 @@ def _free_bytes(device: torch.device) -> int | None:
     free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     if limit.exists() and used.exists() and (text := limit.read_text(encoding="utf-8").strip()) != "max":
-        free = min(free, int(text) - int(used.read_text(encoding="utf-8")))
+        cache = _file_cache(limit.with_name("memory.stat"))
+        free = min(free, int(text) - int(used.read_text(encoding="utf-8")) + cache)
     return free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _file_cache(stat: Path) -> int:
+    """Bytes of files in a control group's memory: given back when something else needs them."""
+    lines = stat.read_text(encoding="utf-8").splitlines() if stat.exists() else []
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("inactive_file ", "active_file ")))
 
 
 def _mend(config: TrainConfig, needed: costs.Memory, mesh: Mesh) -> str:

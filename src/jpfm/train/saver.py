@@ -27,6 +27,8 @@ from jpfm.train.retention import retained
 from jpfm.train.settings import Save
 from jpfm.train.state import Progress, Staged
 
+BRANCHED = f"{artifacts.LOGS}/branched"
+"""Marks a checkpoint that another run goes on from: it stays."""
 _STEP_NAME = re.compile(r"step-(\d{8})")
 
 
@@ -40,7 +42,7 @@ class Saver:
         self.steps, self.mesh, self.settings = steps, mesh, save
         self.config, self.parents, self.tokenizer = config, parents, tokenizer
         self._stager = state.Stager()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pool = _thread()
         self._running: Future[Artifact | None] | None = None
         self._made: list[Artifact] = []
 
@@ -73,8 +75,7 @@ class Saver:
         staged = self._stager.stage(model, optimizer)
         if self.mesh.is_main:
             state.clear(folder)
-        if self.mesh.world > 1:
-            torch.distributed.barrier(self.mesh.checkpoint_group)
+        self.mesh.wait()
         if self.mesh.is_main:
             self._fill(folder, progress, staged, model)
         else:
@@ -103,6 +104,16 @@ class Saver:
         self._stager.close()
 
 
+def _thread() -> ThreadPoolExecutor:
+    """One thread, on this process's GPU: the current device is a thread's own, and would be the first one."""
+    if not torch.cuda.is_available():
+        return ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+    return ThreadPoolExecutor(
+        1, thread_name_prefix="checkpoint", initializer=torch.cuda.set_device,
+        initargs=(torch.cuda.current_device(),),
+    )  # fmt: skip
+
+
 def retire(steps: Path, save: Save) -> None:
     """Remove the checkpoints that the settings do not keep."""
     found = {}
@@ -111,7 +122,7 @@ def retire(steps: Path, save: Save) -> None:
         found[int(stats["step"])] = (path, int(stats["tokens"]), stats.get("bits_per_character"))
     kept = retained([(step, tokens, value) for step, (_, tokens, value) in found.items()], save)
     for step, (path, _, _) in found.items():
-        if step not in kept:
+        if step not in kept and not (path / BRANCHED).exists():
             artifacts.discard(path)
 
 

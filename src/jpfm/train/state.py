@@ -73,6 +73,8 @@ class Staged:
 def optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, str, Tensor]]:
     """(kind, parameter name, tensor) of everything an optimizer keeps."""
     for name, parameter in model.named_parameters():
+        if parameter not in optimizer.state:
+            raise RuntimeError(f"{name} is not what the optimizer knows: a copy that was gathered and not freed")
         for kind, value in sorted(optimizer.state[parameter].items()):
             yield kind, name, value
 
@@ -98,6 +100,10 @@ class Stager:
             elif kind not in scalars:  # one number for all: a GPU is asked once
                 scalars[kind] = float(value)
         weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        for name, value in weights.items():
+            own = value.to_local() if isinstance(value, DTensor) else value
+            if type(own) not in (Tensor, nn.Parameter):  # a wrapper has no memory to copy, and would be copied as noise
+                raise RuntimeError(f"{name} is a {type(own).__name__}, which cannot be copied to main memory")
         copied: Any = self._stager.stage({"weights": weights, "optimizer": tensors})
         return Staged(copied["weights"], copied["optimizer"], scalars)
 
@@ -251,7 +257,7 @@ def load_base(folder: Path, model: nn.Module, group: Any) -> None:
         _read(folder, wanted, group)
         return
     log.info("%s stores its weights in another form: transformers converts them, whole on each process", folder)
-    whole = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+    whole = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", trust_remote_code=False)
     found = {name: parameter.detach() for name, parameter in whole.named_parameters()}
     if wrong := _differences(wanted, {name: tuple(value.shape) for name, value in found.items()}):
         raise ArtifactError(
@@ -302,7 +308,7 @@ def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, gr
 
 
 def _read(folder: Path, tensors: dict[str, Tensor], group: Any) -> None:
-    with _Quiet():
+    with _Quiet(), _Plainly():
         dcp.load(
             tensors, storage_reader=HuggingFaceStorageReader(str(folder)), process_group=group, no_dist=group is None
         )

@@ -15,6 +15,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch.distributed as dist
@@ -34,6 +36,7 @@ class Watchdog:
         self.rank, self.world, self.timeout = rank, world, timeout_seconds
         self._place: tuple[int, str] = (0, "starting")
         self._moved = time.monotonic()
+        self._counting = True
         self._done = threading.Event()
         self._store: Any = None
         self._threads = [
@@ -45,6 +48,16 @@ class Watchdog:
         """The loop is here now; costs two assignments."""
         self._place = (step, phase)
         self._moved = time.monotonic()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count what takes as long as it takes: hashing and writing a checkpoint, and waiting for who does."""
+        self._counting = False
+        try:
+            yield
+        finally:
+            self._moved = time.monotonic()
+            self._counting = True
 
     def __enter__(self) -> "Watchdog":
         if self.world > 1:
@@ -72,7 +85,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._done.wait(min(_BEAT_SECONDS, self.timeout / 4)):
-            if time.monotonic() - self._moved > self.timeout:
+            if self._counting and time.monotonic() - self._moved > self.timeout:
                 self._end(*self._place)
 
     def _end(self, step: int, phase: str) -> None:
