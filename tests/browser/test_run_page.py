@@ -16,7 +16,7 @@ from tests.browser.test_leaderboard_page import (
 )
 from tests.report.run_made import SOURCES, finished, unfinished
 
-from jpfm.report.run import run_page
+from jpfm.report.run.run import run_page
 
 pytestmark = pytest.mark.browser
 __all__ = ["browser", "visit"]  # fixtures

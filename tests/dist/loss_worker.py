@@ -19,8 +19,8 @@ from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from jpfm.train import attention
-from jpfm.train.loss import IGNORE, LossModel
+from jpfm.train.attention import attention
+from jpfm.train.loss.loss import IGNORE, LossModel
 
 LAYOUTS = ("ddp", "fsdp", "fsdp-tied", "tensor")
 EOS, SEQ_LEN, Z_LOSS = 2, 16, 1e-3

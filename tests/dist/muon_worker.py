@@ -18,7 +18,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
-from jpfm.train import muon_routes, optim
+from jpfm.train.optim import muon_routes
+from jpfm.train.optim import optim
 from jpfm.train.settings import AdamW, Muon
 
 STEPS = 5

@@ -21,7 +21,7 @@ from jpfm.train.build import Built, build, first_weights
 from jpfm.train.config import TrainConfig
 from jpfm.train.inputs import open_inputs
 from jpfm.train.loop import train
-from jpfm.train.loss import IGNORE
+from jpfm.train.loss.loss import IGNORE
 from jpfm.train.mesh import close_mesh, open_mesh
 from jpfm.train.schedule import lr_at
 

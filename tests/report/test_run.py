@@ -20,11 +20,13 @@ from tests.report.run_made import finished, lines, settings, unfinished, write_l
 from jpfm.core import artifact as artifacts
 from jpfm.core import lineage
 from jpfm.core.errors import ArtifactError, UsageError
-from jpfm.report import run_charts, run_facts, run_series
-from jpfm.report.run import run_page, watch
-from jpfm.report.run_charts import Series, Span
-from jpfm.report.run_read import open_run, read_metrics
-from jpfm.report.run_settings import setting_rows
+from jpfm.report.run import charts as run_charts
+from jpfm.report.run import facts as run_facts
+from jpfm.report.run import series as run_series
+from jpfm.report.run.charts import Series, Span
+from jpfm.report.run.read import open_run, read_metrics
+from jpfm.report.run.run import run_page, watch
+from jpfm.report.run.settings import setting_rows
 from jpfm.report.scores import Words
 
 NAME = Words(ja="損失", en="loss")

@@ -24,9 +24,9 @@ from transformers import (
 )
 
 from jpfm.core.errors import UsageError
-from jpfm.train import attention
-from jpfm.train.attention import Attention, adapted, cumulative_lengths, make
-from jpfm.train.document_attention import document_attention
+from jpfm.train.attention import attention
+from jpfm.train.attention.attention import Attention, adapted, cumulative_lengths, make
+from jpfm.train.attention.document_attention import document_attention
 
 EOS, SEQ_LEN = 2, 24
 Rows = npt.NDArray[np.uint32]

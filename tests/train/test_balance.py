@@ -16,8 +16,8 @@ from transformers import (
 )
 
 from jpfm.core.errors import UsageError
-from jpfm.train.balance import Routers, balance_sum
-from jpfm.train.loss import IGNORE, LossModel
+from jpfm.train.loss.balance import Routers, balance_sum
+from jpfm.train.loss.loss import IGNORE, LossModel
 
 
 def _batch(rows: int = 4, seq_len: int = 12) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jpfm.train.document_attention import document_attention
+from jpfm.train.attention.document_attention import document_attention
 
 
 def _reference(

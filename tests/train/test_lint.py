@@ -12,10 +12,10 @@ from transformers import LlamaConfig
 
 from jpfm.core import yaml12
 from jpfm.model.estimate import Estimate, estimate
-from jpfm.train import rules_data, rules_optimizer
 from jpfm.train.config import TrainConfig
-from jpfm.train.finding import Finding, Machine, Run, this_machine
-from jpfm.train.lint import RULES, lint
+from jpfm.train.lint import rules_data, rules_optimizer
+from jpfm.train.lint.finding import Finding, Machine, Run, this_machine
+from jpfm.train.lint.lint import RULES, lint
 
 GPU = Machine(cuda=True, bf16_products=True)
 SIZES = {"web": 20_000_000_000, "law": 100_000_000}

@@ -17,8 +17,8 @@ from transformers import (
 )
 
 from jpfm.core.errors import UsageError
-from jpfm.train import chunked_loss
-from jpfm.train.loss import IGNORE, LossModel, _liger, chunked_cross_entropy
+from jpfm.train.loss import chunked as chunked_loss
+from jpfm.train.loss.loss import IGNORE, LossModel, _liger, chunked_cross_entropy
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jpfm.report.run_read import read_metrics as read_for_the_page
+from jpfm.report.run.read import read_metrics as read_for_the_page
 from jpfm.train import meter as meters
 from jpfm.train.energy import EnergyCounter
 from jpfm.train.meter import Meter, read_metrics

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from jpfm.core.errors import UsageError
-from jpfm.train import newton_schulz, optim
-from jpfm.train.newton_schulz import COEFFICIENTS, orthogonalise
+from jpfm.train.optim import newton_schulz, optim
+from jpfm.train.optim.newton_schulz import COEFFICIENTS, orthogonalise
 from jpfm.train.settings import AdamW, Muon
 
 CPU = torch.device("cpu")

@@ -12,8 +12,8 @@ from jpfm.cli.cli import app
 from jpfm.core.config import load, read_file
 from jpfm.model.estimate import Estimate, estimate, memory
 from jpfm.train.config import TrainConfig
-from jpfm.train.finding import Machine
-from jpfm.train.lint import lint
+from jpfm.train.lint.finding import Machine
+from jpfm.train.lint.lint import lint
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "configs" / "train"

@@ -14,8 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import ArtifactError
 from jpfm.model.spec import build as whole_model
-from jpfm.train import optim, state
+from jpfm.train import state
 from jpfm.train.config import TrainConfig
+from jpfm.train.optim import optim
 from jpfm.train.state import Progress
 
 

@@ -74,7 +74,7 @@ def run(
     While a run is unfinished, --out is a plain folder whose page is replaced on each call and reloads itself. Once all
     runs are finished, it is made anew as a report artifact with the runs as parents.
     """
-    from jpfm.report import run as pages
+    from jpfm.report.run import run as pages
 
     folder = require_out(out, "report run")
     made = pages.run_page(runs, folder)

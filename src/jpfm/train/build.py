@@ -23,11 +23,13 @@ from transformers import GenerationConfig
 from jpfm.core.errors import UsageError
 from jpfm.core.log import log
 from jpfm.model.init import initialise, materialise, skeleton
-from jpfm.train import attention, float8, optim, state
+from jpfm.train import float8, state
+from jpfm.train.attention import attention
 from jpfm.train.config import TrainConfig
 from jpfm.train.inputs import Inputs
-from jpfm.train.loss import LossModel
+from jpfm.train.loss.loss import LossModel
 from jpfm.train.mesh import Mesh
+from jpfm.train.optim import optim
 from jpfm.train.parallel import compiles, parallelize
 
 

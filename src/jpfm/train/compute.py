@@ -26,7 +26,7 @@ from torch.distributed.tensor import DTensor
 from jpfm.train.build import Built
 from jpfm.train.config import TrainConfig
 from jpfm.train.inputs import Inputs
-from jpfm.train.loss import IGNORE
+from jpfm.train.loss.loss import IGNORE
 from jpfm.train.mesh import Mesh
 from jpfm.train.meter import Span
 

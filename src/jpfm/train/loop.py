@@ -23,7 +23,7 @@ from jpfm.core.errors import ArtifactError, EnvironmentProblem, ModelError, Pree
 from jpfm.core.log import log
 from jpfm.model.estimate import estimate
 from jpfm.tokens.loader import Loader, plain
-from jpfm.train import branch, held_out, optim, replicas, saver, state, trackers
+from jpfm.train import branch, held_out, replicas, saver, state, trackers
 from jpfm.train.build import build, first_weights
 from jpfm.train.compute import Compute, pinned
 from jpfm.train.config import TrainConfig
@@ -32,6 +32,7 @@ from jpfm.train.inputs import Inputs, open_inputs
 from jpfm.train.journal import Journal
 from jpfm.train.mesh import Mesh, close_mesh, open_mesh
 from jpfm.train.meter import Span
+from jpfm.train.optim import optim
 from jpfm.train.preflight import preflight
 from jpfm.train.saver import Saver
 from jpfm.train.schedule import lr_at

@@ -11,10 +11,10 @@ import torch
 from jpfm.core.errors import EnvironmentProblem, UsageError
 from jpfm.core.log import log
 from jpfm.model import estimate as costs
-from jpfm.train.chunked_loss import CHUNK_BYTES
 from jpfm.train.config import TrainConfig
 from jpfm.train.inputs import Inputs
-from jpfm.train.lint import lint
+from jpfm.train.lint.lint import lint
+from jpfm.train.loss.chunked import CHUNK_BYTES
 from jpfm.train.mesh import Mesh
 from jpfm.train.parallel import compiles
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from jpfm.report.run_series import Buckets, Floats, brief, buckets, log_ticks, smoothed, ticks
+from jpfm.report.run.series import Buckets, Floats, brief, buckets, log_ticks, smoothed, ticks
 from jpfm.report.scores import Words
 
 WIDTH, HEIGHT = 1000, 300

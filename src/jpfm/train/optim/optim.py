@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from jpfm.core.errors import UsageError
-from jpfm.train.muon import Muon as MuonOptimizer
-from jpfm.train.muon_routes import copies, local, processes
+from jpfm.train.optim.muon import Muon as MuonOptimizer
+from jpfm.train.optim.muon_routes import copies, local, processes
 from jpfm.train.settings import AdamW, Muon
 
 Kind = Literal["embeddings", "matrices", "vectors"]

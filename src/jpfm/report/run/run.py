@@ -23,13 +23,13 @@ from jpfm.core.artifact import Artifact, Draft, Finished
 from jpfm.core.errors import ArtifactError, UsageError
 from jpfm.core.log import log
 from jpfm.report.render import environment
-from jpfm.report.run_page import data, page_data
-from jpfm.report.run_read import LOGS, Run, open_run
+from jpfm.report.run.page import data, page_data
+from jpfm.report.run.read import LOGS, Run, open_run
 
 VERSION = 1
 PAGE, FIGURES = "index.html", "data.json"
 REFRESH_SECONDS = 30
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 class Made(NamedTuple):

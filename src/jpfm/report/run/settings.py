@@ -15,7 +15,7 @@ import pydantic
 
 from jpfm.core import artifact as artifacts
 from jpfm.core.config import Settings
-from jpfm.report.run_read import Row, Run
+from jpfm.report.run.read import Row, Run
 from jpfm.train.config import TrainConfig
 
 _MISSING = object()

@@ -6,7 +6,7 @@ import numpy as np
 
 from jpfm.core.errors import UsageError
 from jpfm.tokens.mixture import units
-from jpfm.train.finding import Finding, Run
+from jpfm.train.lint.finding import Finding, Run
 
 EPOCHS = 4.0
 SMALLEST_REPEATED, SMALLEST_CHINCHILLA = 10e6, 70e6

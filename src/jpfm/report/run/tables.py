@@ -4,8 +4,9 @@ from typing import Any
 
 import polars as pl
 
-from jpfm.report import run_facts, run_series
-from jpfm.report.run_read import Row, Run, is_number
+from jpfm.report.run import facts as run_facts
+from jpfm.report.run import series as run_series
+from jpfm.report.run.read import Row, Run, is_number
 from jpfm.report.scores import Words
 
 _TABLE_ROWS = 20

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from jpfm.core import artifact as artifacts
-from jpfm.report.run_read import Row, Run, is_number, step_seconds
-from jpfm.report.run_series import brief
+from jpfm.report.run.read import Row, Run, is_number, step_seconds
+from jpfm.report.run.series import brief
 from jpfm.report.scores import Words
 from jpfm.train.retention import retained
 from jpfm.train.settings import Save

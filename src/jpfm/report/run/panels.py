@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from jpfm.report import run_charts, run_facts
-from jpfm.report.run_charts import Chart, Mark, Series, Span
-from jpfm.report.run_read import GROUPS, SECONDS, Row, Run, is_number
+from jpfm.report.run import charts as run_charts
+from jpfm.report.run import facts as run_facts
+from jpfm.report.run.charts import Chart, Mark, Series, Span
+from jpfm.report.run.read import GROUPS, SECONDS, Row, Run, is_number
 from jpfm.report.scores import Words
 
 _ALL = Words(ja="全出典", en="all sources")

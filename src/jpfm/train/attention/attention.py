@@ -31,8 +31,8 @@ from transformers.masking_utils import AttentionMaskInterface
 
 from jpfm.core.errors import UsageError
 from jpfm.tokens.order import positions
-from jpfm.train import attention_families as families
-from jpfm.train.document_attention import document_attention
+from jpfm.train.attention import families
+from jpfm.train.attention.document_attention import document_attention
 
 log = logging.getLogger(__name__)
 Setting = Literal["auto", "varlen", "flex", "sdpa"]

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from jpfm.train.finding import Finding, Run
+from jpfm.train.lint.finding import Finding, Run
 
 _CODESIGN = "Anthony et al. 2024, arXiv:2401.14489"
 _MEGATRON = "Shoeybi et al. 2019 (Megatron-LM), arXiv:1909.08053, section 3"

@@ -7,7 +7,7 @@ size over tokens. Both were fitted on small models and are wide guides here: a f
 
 from collections.abc import Iterator
 
-from jpfm.train.finding import Finding, Run
+from jpfm.train.lint.finding import Finding, Run
 from jpfm.train.settings import AdamW
 
 USUAL_EPSILON = 1e-8

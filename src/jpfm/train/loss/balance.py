@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from jpfm.core.errors import UsageError
-from jpfm.train.chunked_loss import IGNORE
+from jpfm.train.loss.chunked import IGNORE
 
 
 class Routers:

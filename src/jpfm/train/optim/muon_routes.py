@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor.placement_types import _StridedShard
 
-from jpfm.train.newton_schulz import Orthogonal, orthogonalise
+from jpfm.train.optim.newton_schulz import Orthogonal, orthogonalise
 
 ROUTE_ELEMENTS = 1 << 26
 """Elements of whole matrices that one process has at a time; 128 MiB in bfloat16."""

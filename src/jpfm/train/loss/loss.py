@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from jpfm.core.errors import UsageError
-from jpfm.train.balance import Routers, balance_sum
-from jpfm.train.chunked_loss import IGNORE, Losses, chunked_cross_entropy
+from jpfm.train.loss.balance import Routers, balance_sum
+from jpfm.train.loss.chunked import IGNORE, Losses, chunked_cross_entropy
 
 __all__ = ["IGNORE", "LossModel", "Losses", "chunked_cross_entropy"]
 

@@ -9,9 +9,12 @@ other batch sizes fairly. Refused: wall time as an axis; it says more about the 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jpfm.report import run_facts, run_panels, run_settings, run_tables
-from jpfm.report.run_lineage import origin_of
-from jpfm.report.run_read import Row, Run
+from jpfm.report.run import facts as run_facts
+from jpfm.report.run import panels as run_panels
+from jpfm.report.run import settings as run_settings
+from jpfm.report.run import tables as run_tables
+from jpfm.report.run.lineage import origin_of
+from jpfm.report.run.read import Row, Run
 from jpfm.report.scores import Words
 
 _EVENTS = 30

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from jpfm.model.estimate import estimate
-from jpfm.train import rules_data, rules_model, rules_optimizer
 from jpfm.train.config import TrainConfig
-from jpfm.train.finding import Finding, Machine, Run, this_machine
+from jpfm.train.lint import rules_data, rules_model, rules_optimizer
+from jpfm.train.lint.finding import Finding, Machine, Run, this_machine
 
 Rule = Callable[[Run], Iterator[Finding]]
 RULES: tuple[Rule, ...] = (*rules_optimizer.RULES, *rules_model.RULES, *rules_data.RULES)

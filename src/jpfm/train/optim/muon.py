@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim.adamw import adamw
 
-from jpfm.train.muon_routes import Route, local, pipeline, routes
-from jpfm.train.newton_schulz import products_in, update_scale
+from jpfm.train.optim.muon_routes import Route, local, pipeline, routes
+from jpfm.train.optim.newton_schulz import products_in, update_scale
 
 
 class Muon(torch.optim.Optimizer):

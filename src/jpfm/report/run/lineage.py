@@ -14,7 +14,7 @@ from jpfm.core import lineage
 from jpfm.core.artifact import MANIFEST, Artifact, open_artifact
 from jpfm.core.errors import ArtifactError
 from jpfm.core.log import log
-from jpfm.report.run_read import Run, is_number
+from jpfm.report.run.read import Run, is_number
 
 
 class Share(NamedTuple):
