@@ -27,7 +27,7 @@ from typing import IO, Any, Literal
 import pydantic
 
 from jpfm.core import run
-from jpfm.core.errors import ArtifactError, DataError, UsageError
+from jpfm.core.errors import ArtifactError, DataError, EnvironmentProblem, UsageError
 from jpfm.core.lock import lock
 from jpfm.core.log import Events, log
 from jpfm.core.rights import Rights
@@ -158,7 +158,7 @@ def produce(
         info = run.start(inputs={p.id: os.path.relpath(p.path, out) for p in parents})
         try:
             result = work(draft)
-        except (UsageError, DataError):
+        except (UsageError, DataError, EnvironmentProblem):
             _drop_empty(draft)
             raise
         for leftover in draft.path.glob(f"*{DISCARDED}"):

@@ -1,6 +1,6 @@
 """Settings of `jpfm train`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -91,6 +91,11 @@ class TrainConfig(Settings):
     lint: Literal["warn", "refuse", "off"] = how("warn")
     """What happens when a setting is one that is known to have ruined runs."""
 
+    @pydantic.field_validator("optimizer", mode="before")
+    @classmethod
+    def _adamw_by_default(cls, value: Any) -> Any:
+        return {"kind": "adamw", **value} if isinstance(value, dict) and "kind" not in value else value
+
     @pydantic.model_validator(mode="after")
     def _check(self) -> "TrainConfig":
         given = [name for name in ("model", "init_from", "branch_from") if getattr(self, name) is not None]
@@ -107,10 +112,13 @@ class TrainConfig(Settings):
             raise ValueError(f"batch_tokens {self.batch_tokens} is not a multiple of seq_len {self.seq_len}")
         if (self.steps is None) == (self.total_tokens is None):
             raise ValueError("steps: give one of the two: `steps` or `total_tokens`")
-        phases = self.schedule.warmup(self.batch_tokens) + self.schedule.decay_length(self.batch_tokens)
-        if phases > self.num_steps:
+        warmup = self.schedule.warmup(self.batch_tokens)
+        decay = self.schedule.decay_length(self.batch_tokens)
+        if warmup + decay > self.num_steps:
+            default = self.schedule.warmup_steps is None and self.schedule.warmup_tokens is None
             raise ValueError(
-                f"steps {self.num_steps} are fewer than the schedule's warm-up and decay, {phases:g} together"
+                f"steps {self.num_steps} are fewer than the schedule's warm-up of {warmup:g}"
+                f"{' (the default; schedule.warmup_steps)' if default else ''} and decay of {decay:g} together"
             )
         if self.save.keep_best and self.held_out is None:
             raise ValueError("save.keep_best: needs `held_out`, which says what is best")

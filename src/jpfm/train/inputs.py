@@ -16,6 +16,7 @@ from jpfm.core import artifact as artifacts
 from jpfm.core import lineage
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import ArtifactError, UsageError
+from jpfm.core.log import log
 from jpfm.model.extend_base import find_base
 from jpfm.tokens import tokenizer as tokenizers
 from jpfm.tokens.order import TokenOrder
@@ -65,6 +66,8 @@ def open_inputs(config: TrainConfig) -> Inputs:
             hint="pack it again with append_eos: true",
         )
     order = TokenOrder(store, config.seq_len, config.rows_per_step, config.seed, config.mixture, config.packing)
+    if config.branch_from is None:  # a branch's data may not begin at its own step
+        order.check(config.num_steps)
     tokenizer = tokenizers.load(tokenizer_artifact.path)
     base = _base(config)
     return Inputs(
@@ -90,6 +93,11 @@ def find_tokenizer(config: TrainConfig, tokens: Artifact) -> Artifact:
     for parent in lineage.parents(tokens):
         if not isinstance(parent, str) and parent.id == wanted and (parent.path / "tokenizer.json").exists():
             return parent
+    place = tokens.manifest.run.inputs.get(wanted or "")
+    if place is not None and (folder := (tokens.path.absolute() / place).resolve()).is_dir():
+        found = open_tokenizer(folder)  # another program's, which has no manifest of its own
+        if found.id == wanted:
+            return found
     raise ArtifactError(
         f"{wanted or 'a tokenizer'}, which {tokens.path} needs, is neither beside it nor where it was",
         hint="set tokenizer=FOLDER",
@@ -107,6 +115,8 @@ def _base(config: TrainConfig) -> Artifact | None:
             f"init_licence: {config.init_from} is a checkpoint of jpfm, whose licence its own lineage says",
             hint="leave init_licence out",
         )
+    if base.artifact is None and config.init_licence is None:
+        log.warning("init_licence: %s says no licence, and the lineage will say so: set init_licence", config.init_from)
     return base.as_artifact(Path(config.init_from).name, config.init_licence)
 
 
@@ -117,6 +127,12 @@ def _model_config(config: TrainConfig, base: Artifact | None, tokenizer: Any, st
             bos=tokenizer.bos_token_id, eos=tokenizer.eos_token_id, pad=tokenizer.pad_token_id,
         )  # fmt: skip
     assert base is not None  # the settings have one of the three
+    missing = [name for name in ("config.json", "tokenizer.json") if not (base.path / name).exists()]
+    if missing:
+        raise ArtifactError(
+            f"{base.path} has no {' and no '.join(missing)}",
+            hint="name a transformers folder with its fast tokenizer; the tokens must be packed with it",
+        )
     if PreTrainedTokenizerFast.from_pretrained(base.path).get_vocab() != tokenizer.get_vocab():
         raise ArtifactError(
             f"{base.path} was made with another tokenizer than the tokens: its ids mean other pieces",

@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from jpfm.core import artifact as artifacts
 from jpfm.core import run
 from jpfm.core.artifact import Draft
-from jpfm.core.log import progress
+from jpfm.core.log import log, progress
 from jpfm.model.estimate import estimate
 from jpfm.train import trackers
 from jpfm.train.build import Built
@@ -122,6 +122,8 @@ class Journal:
     def held_out(self, here: Progress, found: Evaluation) -> None:
         """Held-out text was scored."""
         row = found.row(here.step, here.tokens)
+        by_source = ", ".join(f"{name} {value:.3f}" for name, value in found.bits_per_character.items())
+        log.info("step %s: %.4f bits per character of held-out text (%s)", here.step, found.overall, by_source)
         self.meter.write_held_out(row)
         if self.draft is not None:
             self.accelerator.log(trackers.held_out_scalars(row), step=here.step)
@@ -130,7 +132,12 @@ class Journal:
         """Sizes of the last update, for the line of this step."""
         self._update_rms = found
 
-    def picture(self) -> None:
-        """Draw the loss."""
+    def picture(self, loss: float) -> None:
+        """Say how it went, and draw the loss."""
+        speed, mfu = self.meter.tokens_per_second, self.meter.mfu
+        log.info(
+            "trained: loss %.4f%s%s", loss, f", {speed:,.0f} tokens/s" if speed else "",
+            f", MFU {mfu:.1%}" if mfu else "",
+        )  # fmt: skip
         if self.draft is not None:
             loss_curve(self.draft.logs / METRICS, self.draft.logs / "loss.png")

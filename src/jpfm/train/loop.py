@@ -101,16 +101,30 @@ def _together(
         made = artifacts.produce(
             out, kind="checkpoint", version=state.VERSION, config=config.identity(), parents=inputs.parents, work=work
         )
-    except Exception as error:
+    except Exception as problem:
+        error = _with_a_way_on(problem, folder, out)
         if not begun:
             mesh.from_main(error)
-        raise
+        raise error from problem
     if not begun:
         mesh.from_main(False)  # it is finished
     mesh.wait()
     if begun and on_checkpoint is not None:
         on_checkpoint(made)
     return made
+
+
+def _with_a_way_on(problem: Exception, folder: Path, out: Path) -> Exception:
+    """A run whose settings must change has a way on that keeps what was trained: a branch."""
+    steps = saver.finished_steps(folder / "steps") or saver.finished_steps(out / "steps")
+    if not isinstance(problem, ArtifactError) or "other settings" not in problem.message or not steps:
+        return problem
+    last = int(steps[-1].name.removeprefix("step-"))
+    return ArtifactError(
+        problem.message,
+        hint=f"to go on from its step {last} with other settings: jpfm train branch {out} --at {last} KEY=VALUE... "
+        f"--out ANOTHER; or take another --out",
+    )
 
 
 def _lost(error: Exception) -> bool:
@@ -271,7 +285,10 @@ class _Trainer:
         if action != "rewind":
             self.journal.fault(fault, action)
         self.run_.optimizer.zero_grad(set_to_none=True)
-        hint = "lower learning_rate or lengthen the warm-up; the last checkpoint is intact"
+        hint = (
+            "the last checkpoint is intact; go on from it with a lower rate: jpfm train branch RUN --at STEP "
+            "learning_rate=... --out ANOTHER"
+        )
         if action == "stop":
             raise ModelError(f"{fault.words}; the weights were not changed", hint=hint)
         log.warning("%s: %s", fault.words, "left out" if action == "skip" else "going back to the last checkpoint")
@@ -345,7 +362,7 @@ class _Trainer:
             self.saver.finish(self.folder, here, self.run_.model, self.run_.optimizer)
         if self.draft is not None:
             saver.sweep(self.steps_folder)
-            self.journal.picture()
+            self.journal.picture(self.loss)
 
     def _stats(self) -> dict[str, Any]:
         config, order = self.config, self.inputs.order

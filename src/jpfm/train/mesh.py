@@ -10,6 +10,7 @@ with a sentence, before anything is loaded.
 """
 
 import datetime
+import logging
 import os
 import subprocess
 from collections.abc import Mapping, MutableMapping
@@ -24,6 +25,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.utils import DistributedType, GradientAccumulationPlugin, ParallelismConfig
 
 from jpfm.core.errors import EnvironmentProblem, UsageError
+from jpfm.core.log import log
 from jpfm.train import trackers
 from jpfm.train.config import TrainConfig
 from jpfm.train.settings import Parallel
@@ -177,6 +179,8 @@ def open_mesh(config: TrainConfig, logs: Path) -> tuple[Accelerator, Mesh]:
     """
     adopt_slurm(os.environ)
     world = int(os.environ.get("WORLD_SIZE", "1"))
+    if os.environ.get("RANK", "0") != "0":  # what all processes do is told once
+        log.setLevel(max(log.level, logging.WARNING))
     replicate, shard, tensor = sizes(config.parallel, world)
     log_with = trackers.prepare(config.report, logs)  # what all processes refuse is said before they meet
     _refuse_foreign(os.environ)

@@ -137,18 +137,20 @@ class Meter:
         passed = max(now - self._last, 1e-9)
         self._last = now
         self._steps += 1
-        if self._steps > WARM_UP_STEPS:
-            self._warm_tokens += new_tokens
-            self._warm_seconds += passed
         if joules is None and self.world == 1:
             joules = self.joules()
         known = joules is not None and math.isfinite(joules) and self._joules is not None
-        speed = new_tokens / passed
+        spent = self._spent(passed)
+        training = max(passed - spent["save"] - spent["held_out"], 1e-9)  # what is done at intervals is not its speed
+        speed = new_tokens / training
+        if self._steps > WARM_UP_STEPS:
+            self._warm_tokens += new_tokens
+            self._warm_seconds += training
         hours = (now - self._opened) / 3600
         line = finite(row) | {
             "tokens_per_second": round(speed, 1),
             "mfu": self._mfu(speed),
-            "seconds": self._spent(passed),
+            "seconds": spent,
             "memory_bytes": _memory(self.device),
             "hours": round(self._hours + hours, 6),
             "gpu_hours": round(self._gpu_hours + hours * self.world * self._cuda, 6),

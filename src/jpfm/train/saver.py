@@ -21,6 +21,7 @@ import torch
 
 from jpfm.core import artifact as artifacts
 from jpfm.core.artifact import Artifact, Draft, Finished
+from jpfm.model.extend_base import keep
 from jpfm.train import state
 from jpfm.train.mesh import Mesh
 from jpfm.train.retention import retained
@@ -82,6 +83,9 @@ class Saver:
             state.write(folder, staged, self.mesh.checkpoint_group)
 
     def _fill(self, folder: Path, progress: Progress, staged: Staged, model: Any) -> None:
+        for parent in self.parents:
+            if parent.manifest.kind == "source":  # another program's model has no manifest of its own
+                keep(parent, folder)
         state.write(folder, staged, self.mesh.checkpoint_group)
         state.describe(folder, model, self.tokenizer, replace(progress, scalars=staged.scalars))
 

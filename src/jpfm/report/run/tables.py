@@ -14,17 +14,31 @@ _STARTS = {
     "started": Words(ja="開始", en="started"),
     "resumed": Words(ja="再開", en="resumed"),
     "branch": Words(ja="分岐", en="branched"),
+    "rewound": Words(ja="巻き戻し", en="rewound"),
 }
 
 
 def starts_of(run: Run) -> list[Row]:
     """Each start of the process; of an older run, when it was started, by its events."""
     branch = run.config.get("branch_at") is not None
-    told = ("started", "step", "world", "mesh", "device", "precision", "compile", "versions", "resumed")
+    told = (
+        "started",
+        "step",
+        "world",
+        "mesh",
+        "device",
+        "precision",
+        "compile",
+        "versions",
+        "resumed",
+        "rewound",
+        "peak_flops",
+        "peak_source",
+    )
     rows = [
         {
             "at": run_facts.stamp(row.get("started")),
-            "kind": _STARTS["branch" if branch and number == 0 else "resumed" if row.get("resumed") else "started"],
+            "kind": _STARTS[_kind_of(row, first_of_branch=branch and number == 0)],
             "step": row.get("step"),
             "world": row.get("world"),
             "mesh": _mesh(row.get("mesh")),
@@ -48,6 +62,12 @@ def starts_of(run: Run) -> list[Row]:
         for row in run.events
         if row.get("event") in ("started", "resumed")
     ]
+
+
+def _kind_of(row: Row, *, first_of_branch: bool) -> str:
+    if row.get("rewound"):
+        return "rewound"
+    return "branch" if first_of_branch else "resumed" if row.get("resumed") else "started"
 
 
 def _mesh(mesh: Any) -> str:

@@ -92,17 +92,29 @@ def clipping(run: Run) -> Iterator[Finding]:
         )
 
 
+def _warmup_field(run: Run) -> str:
+    """Where the settings say how long the warm-up is."""
+    return "schedule.warmup_tokens" if run.config.schedule.warmup_tokens is not None else "schedule.warmup_steps"
+
+
+def _warmup(run: Run, steps: int) -> str:
+    """The setting for a warm-up of so many steps, in the unit that the run uses."""
+    if run.config.schedule.warmup_tokens is not None:
+        return f"schedule: {{warmup_tokens: {steps * run.config.batch_tokens}}}"
+    return f"schedule: {{warmup_steps: {steps}}}"
+
+
 def warmup_short(run: Run) -> Iterator[Finding]:
     """The rate is warmed up until the second moment has seen enough steps."""
     _, adamw = run.adamw
     warmup, window = run.config.schedule.warmup(run.config.batch_tokens), 1 / (1 - adamw.beta2)
     if warmup < round(window) and run.config.branch_from is None:
         yield Finding(
-            "schedule.warmup_steps",
+            _warmup_field(run),
             f"{warmup:g} steps; beta2 {adamw.beta2:g} averages over {window:.0f}",
             "the first updates are divided by a second moment of a few steps, and training may never recover",
             "Ma and Yarats 2021, arXiv:1910.04209: 2 / (1 - beta2) steps serve as well as any tuned warm-up",
-            f"schedule: {{warmup_steps: {2 * window:.0f}}} or more",
+            f"{_warmup(run, 2 * round(window))} or more",
         )
 
 
@@ -112,12 +124,12 @@ def warmup_long(run: Run) -> Iterator[Finding]:
     warmup, steps = run.config.schedule.warmup(run.config.batch_tokens), run.config.num_steps
     if warmup > max(steps / 10, 2 / (1 - adamw.beta2)) and run.config.branch_from is None:
         yield Finding(
-            "schedule.warmup_steps",
+            _warmup_field(run),
             f"{warmup:g} of {steps:,} steps, {warmup / steps:.0%}",
             "steps below the peak rate are paid for and learn little",
             "GPT-3 warmed up over 0.1 % of its tokens (Brown et al. 2020, arXiv:2005.14165, appendix B), Llama 3 405B "
             "over 0.7 % of its steps (arXiv:2407.21783, section 3.4.1), LLM-jp v4 over 2,000 steps",
-            f"schedule: {{warmup_steps: {max(round(steps / 20), round(2 / (1 - adamw.beta2)))}}}",
+            _warmup(run, max(round(steps / 20), round(2 / (1 - adamw.beta2)))),
         )
 
 
