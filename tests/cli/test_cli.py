@@ -76,7 +76,7 @@ def test_every_problem_of_a_config_at_once(tmp_path: Path) -> None:
 
 def test_a_check_over_several_fields_points_at_the_one_to_change(tmp_path: Path) -> None:
     done = jpfm("train", "configs/train/japanese-open.yaml", "steps=4", "--out", tmp_path / "out", cwd=ROOT)
-    assert_one_sentence(done, 2, "command line: steps 4 are fewer than schedule.warmup_steps 100", "schema train")
+    assert_one_sentence(done, 2, "command line: steps 4 are fewer than the schedule's warm-up of 100", "schema train")
     recipe = tmp_path / "r.yaml"
     recipe.write_text(
         "stage: data\nname: r\nsources:\n  - {format: text, name: a, paths: [a], rights: {licence: CC0-1.0}}\n"
@@ -90,6 +90,7 @@ def test_a_check_over_several_fields_points_at_the_one_to_change(tmp_path: Path)
 def test_a_missing_benchmark_file_is_said_before_training(tmp_path: Path) -> None:
     config = tmp_path / "p.yaml"
     text = (ROOT / "configs" / "quickstart.yaml").read_text(encoding="utf-8")
+    text = text.replace("extends: train", f"extends: {ROOT / 'configs' / 'train'}")
     config.write_text(
         text.replace("- task: sample_questions", "- task: jcommonsenseqa\n      path: nope.json"), "utf-8"
     )
@@ -106,7 +107,7 @@ def test_a_config_of_another_stage(recipe_file: Path) -> None:
     ("arguments", "words"),
     [
         (["nonsense"], ["nonsense"]),
-        (["train"], ["config"]),
+        (["train"], ["jpfm train CONFIG"]),
         (["config", "schema", "nothing"], ["no settings are called"]),
         (["data", "build", "{recipe}"], ["--out is missing"]),
         (["data", "build", "{recipe}", "--out", "x", "--slice", "4/4"], ["--slice 4/4"]),

@@ -39,38 +39,42 @@ class _Sheet(NamedTuple):
     tf32: float
     bf16: float
     fp8: float | None
+    gib: int
+    """Of memory that a program finds; with error correction where the driver turns it on."""
 
 
 # Sources: NVIDIA data sheets of A100, A800, A10, A30, A40, RTX A6000, L4, L40S, RTX 6000 Ada, H100 and H200 (SXM, PCIe,
 # NVL), H800, GH200, H20, HGX B200 and B300 (a board of eight, over 8), GB200 and GB300 NVL72 (over 72); NVIDIA white
 # papers of GA102, AD102 and GB202 for GeForce; AMD data sheets of Instinct MI300X and MI325X. More words go first.
 _SHEETS = (
-    _Sheet(("H100", "PCIE"), "H100 PCIe", 51.2, 378, 756, 1513),
-    _Sheet(("H100", "NVL"), "H100 NVL", 60, 417.5, 835.5, 1670.5),
-    _Sheet(("H200", "NVL"), "H200 NVL", 60, 417.5, 835.5, 1670.5),
-    _Sheet(("H100",), "H100 SXM", 67, 494.5, 989, 1979),
-    _Sheet(("H800",), "H800 SXM", 67, 494.5, 989, 1979),
-    _Sheet(("H200",), "H200 SXM", 67, 494.5, 989, 1979),
-    _Sheet(("GH200",), "GH200", 67, 494.5, 989, 1979),
-    _Sheet(("H20",), "H20", 44, 74, 148, 296),
-    _Sheet(("GB200",), "GB200", 80, 1250, 2500, 5000),
-    _Sheet(("GB300",), "GB300", 80, 1250, 2500, 5000),
-    _Sheet(("B200",), "B200", 75, 1125, 2250, 4500),
-    _Sheet(("B300",), "B300", 75, 1125, 2250, 4500),
-    _Sheet(("A100",), "A100", 19.5, 156, 312, None),
-    _Sheet(("A800",), "A800", 19.5, 156, 312, None),
-    _Sheet(("A30",), "A30", 10.3, 82, 165, None),
-    _Sheet(("A40",), "A40", 37.4, 74.8, 149.7, None),
-    _Sheet(("A10",), "A10", 31.2, 62.5, 125, None),
-    _Sheet(("A6000",), "RTX A6000", 38.7, 77.4, 154.8, None),
-    _Sheet(("L4",), "L4", 30.3, 60, 121, 242),
-    _Sheet(("L40S",), "L40S", 91.6, 183, 362, 733),
-    _Sheet(("RTX", "6000", "ADA"), "RTX 6000 Ada", 91.1, 182.1, 364.2, 728.5),
-    _Sheet(("RTX", "3090"), "GeForce RTX 3090", 35.6, 35.6, 71.2, None),
-    _Sheet(("RTX", "4090"), "GeForce RTX 4090", 82.6, 82.6, 165.2, 330.3),
-    _Sheet(("RTX", "5090"), "GeForce RTX 5090", 104.8, 104.8, 209.5, 419),
-    _Sheet(("MI300X",), "Instinct MI300X", 163.4, 653.7, 1307.4, 2614.9),
-    _Sheet(("MI325X",), "Instinct MI325X", 163.4, 653.7, 1307.4, 2614.9),
+    _Sheet(("H100", "PCIE"), "H100 PCIe", 51.2, 378, 756, 1513, 80),
+    _Sheet(("H100", "NVL"), "H100 NVL", 60, 417.5, 835.5, 1670.5, 94),
+    _Sheet(("H200", "NVL"), "H200 NVL", 60, 417.5, 835.5, 1670.5, 141),
+    _Sheet(("H100",), "H100 SXM", 67, 494.5, 989, 1979, 80),
+    _Sheet(("H800",), "H800 SXM", 67, 494.5, 989, 1979, 80),
+    _Sheet(("H200",), "H200 SXM", 67, 494.5, 989, 1979, 141),
+    _Sheet(("GH200",), "GH200", 67, 494.5, 989, 1979, 96),
+    _Sheet(("H20",), "H20", 44, 74, 148, 296, 96),
+    _Sheet(("GB200",), "GB200", 80, 1250, 2500, 5000, 185),
+    _Sheet(("GB300",), "GB300", 80, 1250, 2500, 5000, 277),
+    _Sheet(("B200",), "B200", 75, 1125, 2250, 4500, 179),
+    _Sheet(("B300",), "B300", 75, 1125, 2250, 4500, 262),
+    _Sheet(("A100", "40GB"), "A100", 19.5, 156, 312, None, 40),
+    _Sheet(("A100",), "A100", 19.5, 156, 312, None, 80),
+    _Sheet(("A800", "40GB"), "A800", 19.5, 156, 312, None, 40),
+    _Sheet(("A800",), "A800", 19.5, 156, 312, None, 80),
+    _Sheet(("A30",), "A30", 10.3, 82, 165, None, 24),
+    _Sheet(("A40",), "A40", 37.4, 74.8, 149.7, None, 45),
+    _Sheet(("A10",), "A10", 31.2, 62.5, 125, None, 22),
+    _Sheet(("A6000",), "RTX A6000", 38.7, 77.4, 154.8, None, 48),
+    _Sheet(("L4",), "L4", 30.3, 60, 121, 242, 22),
+    _Sheet(("L40S",), "L40S", 91.6, 183, 362, 733, 45),
+    _Sheet(("RTX", "6000", "ADA"), "RTX 6000 Ada", 91.1, 182.1, 364.2, 728.5, 48),
+    _Sheet(("RTX", "3090"), "GeForce RTX 3090", 35.6, 35.6, 71.2, None, 24),
+    _Sheet(("RTX", "4090"), "GeForce RTX 4090", 82.6, 82.6, 165.2, 330.3, 24),
+    _Sheet(("RTX", "5090"), "GeForce RTX 5090", 104.8, 104.8, 209.5, 419, 32),
+    _Sheet(("MI300X",), "Instinct MI300X", 163.4, 653.7, 1307.4, 2614.9, 192),
+    _Sheet(("MI325X",), "Instinct MI325X", 163.4, 653.7, 1307.4, 2614.9, 256),
 )
 
 
@@ -85,16 +89,35 @@ def published(device_name: str, precision: Precision) -> Peak | None:
     Raises:
         UsageError: the device has no unit for this precision.
     """
-    words = set(re.split(r"[\s\-_]+", device_name.upper()))
-    if words & _PARTS_AND_EDITIONS:
-        return None
-    sheet = next((sheet for sheet in _SHEETS if words.issuperset(sheet.words)), None)
+    sheet = _sheet(device_name)
     if sheet is None:
         return None
     rate = {"fp32": sheet.fp32, "tf32": sheet.tf32, "bf16": sheet.bf16, "fp8": sheet.fp8}[precision]
     if rate is None:
         raise UsageError(f"{device_name} has no {precision} units", hint="set precision: bf16")
     return Peak(rate * 1e12, f"data sheet of {sheet.title}: {precision}, dense")
+
+
+def memory_bytes(device_name: str) -> int | None:
+    """Memory of a device that is in the table, before anything runs on it; None for others.
+
+    >>> memory_bytes("H100 PCIe") / 2**30
+    80.0
+    """
+    sheet = _sheet(device_name)
+    return None if sheet is None else sheet.gib * 2**30
+
+
+def known_devices() -> list[str]:
+    """The names that `published` knows, as a person writes them, sorted."""
+    return sorted({" ".join(sheet.words) for sheet in _SHEETS})
+
+
+def _sheet(device_name: str) -> _Sheet | None:
+    words = set(re.split(r"[\s\-_]+", device_name.upper()))
+    if words & _PARTS_AND_EDITIONS:
+        return None
+    return next((sheet for sheet in _SHEETS if words.issuperset(sheet.words)), None)
 
 
 def dense_peak(device_name: str, precision: Precision, device: str | None = None) -> Peak:

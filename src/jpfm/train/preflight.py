@@ -5,6 +5,7 @@ preflight(config, inputs, mesh, device)          # logs on the main process; rai
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ from jpfm.train.loss.chunked import CHUNK_BYTES
 from jpfm.train.mesh import Mesh
 from jpfm.train.parallel import compiles
 
-_LIBRARIES = {"cpu": 400_000_000, "cuda": 1_500_000_000}
+LIBRARIES = {"cpu": 400_000_000, "cuda": 1_500_000_000}
 """What torch itself takes."""
 _SLACK = 1.1  # the estimate was within ten per cent of what was measured
 
@@ -30,29 +31,58 @@ def preflight(config: TrainConfig, inputs: Inputs, mesh: Mesh, device: torch.dev
         UsageError: processes and batch do not fit each other, or `lint: refuse` and there are findings.
         EnvironmentProblem: the memory is too small.
     """
-    _rows(config, mesh)
-    needed = costs.memory(
-        inputs.model_config, rows=min(config.micro_batch_rows, config.rows_per_step // mesh.data_world),
+    check_rows(config, mesh)
+    needed = memory_needed(config, inputs.model_config, mesh, device)
+    found = [number for number in mesh.from_all(free_bytes(device)) if number is not None]
+    free = min(found) if found else None  # all processes decide alike
+    if mesh.is_main:
+        _announce(config, inputs, needed)
+    if free is not None and (problem := shortage(config, needed, free, mesh, device)) is not None:
+        raise problem
+    _lint(config, inputs, mesh)
+
+
+def memory_needed(config: TrainConfig, model_config: Any, mesh: Mesh, device: torch.device) -> costs.Memory:
+    """Bytes of one process at its peak, by the settings; torch itself (`LIBRARIES`) comes on top.
+
+    Args:
+        mesh: its sizes are looked at, not its processes: one that is only planned will do.
+        device: its type is looked at; there need be none here.
+    """
+    return costs.memory(
+        model_config, rows=min(config.micro_batch_rows, config.rows_per_step // mesh.data_world),
         seq_len=config.seq_len, shards=mesh.shard, tensor=mesh.tensor,
         checkpointing=config.activation_checkpointing, bf16=config.precision != "fp32",
         muon=config.optimizer.kind == "muon", compiled=compiles(config, device),
         chunk_bytes=CHUNK_BYTES[device.type],
     )  # fmt: skip
-    found = [number for number in mesh.from_all(_free_bytes(device)) if number is not None]
-    free = min(found) if found else None  # all processes decide alike
-    if mesh.is_main:
-        _announce(config, inputs, needed)
-    total = needed.total + _LIBRARIES.get(device.type, 0)
-    if free is not None and total > free * _SLACK:
-        raise EnvironmentProblem(
-            f"this run takes about {total / 1e9:.1f} GB a process ({needed.states / 1e9:.1f} for weights, gradients "
-            f"and optimizer, {needed.activations / 1e9:.1f} for activations); {free / 1e9:.1f} GB are free",
-            hint=_mend(config, needed, mesh),
-        )
-    _lint(config, inputs, mesh)
 
 
-def _rows(config: TrainConfig, mesh: Mesh) -> None:
+def shortage(
+    config: TrainConfig, needed: costs.Memory, free: int, mesh: Mesh, device: torch.device, *, words: str = "are free"
+) -> EnvironmentProblem | None:
+    """The refusal of a run that does not fit; None where it does.
+
+    Args:
+        free: bytes that a process may take.
+        words: what is said of those bytes.
+    """
+    total = needed.total + LIBRARIES.get(device.type, 0)
+    if total <= free * _SLACK:
+        return None
+    return EnvironmentProblem(
+        f"this run takes about {total / 1e9:.1f} GB a process ({needed.states / 1e9:.1f} for weights, gradients "
+        f"and optimizer, {needed.activations / 1e9:.1f} for activations); {free / 1e9:.1f} GB {words}",
+        hint=_mend(config, needed, mesh),
+    )
+
+
+def check_rows(config: TrainConfig, mesh: Mesh) -> None:
+    """Whether the rows of a step can be shared evenly.
+
+    Raises:
+        UsageError: they cannot.
+    """
     if config.rows_per_step % mesh.data_world:
         raise UsageError(
             f"batch_tokens {config.batch_tokens} is {config.rows_per_step} rows; {mesh.data_world} processes cannot "
@@ -66,7 +96,7 @@ def _largest_divisor(number: int, limit: int) -> int:
     return max(n for n in range(1, limit + 1) if number % n == 0)
 
 
-def _free_bytes(device: torch.device) -> int | None:
+def free_bytes(device: torch.device) -> int | None:
     """Memory this process may take; None where the system does not say."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
