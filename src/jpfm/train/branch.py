@@ -120,7 +120,7 @@ def _tokens_of(checkpoint: Artifact) -> list[str]:
 
 def _continued(old: Mapping[str, Any], mixture: Any, checkpoint: Artifact, at: int) -> dict[str, Any]:
     """The new mixture as stages behind what the checkpoint has read of the old one."""
-    windows = Windows(tuple(map(tuple, checkpoint.manifest.stats.get("windows", ((0, 0),)))))
+    windows = Windows.of(checkpoint.manifest.stats)
     left = windows.data_step(at) * int(old["batch_tokens"])
     before = Mixture.model_validate_json(json.dumps(old["mixture"]))
     after = Mixture.model_validate_json(json.dumps(mixture))

@@ -37,6 +37,8 @@ def preflight(config: TrainConfig, inputs: Inputs, mesh: Mesh, device: torch.dev
     free = min(found) if found else None  # all processes decide alike
     if mesh.is_main:
         _announce(config, inputs, needed)
+        if config.guard.check_replicas_every_steps is not None and mesh.replicate == 1:
+            log.warning("guard.check_replicas_every_steps: this mesh has one copy of the weights, nothing to compare")
     if free is not None and (problem := shortage(config, needed, free, mesh, device)) is not None:
         raise problem
     _lint(config, inputs, mesh)

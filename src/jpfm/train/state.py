@@ -1,7 +1,8 @@
 """What a checkpoint folder holds: a Hugging Face model, the optimizer's state beside it, and one JSON file.
 
     staged = stager.stage(model, optimizer)             # copies in main memory; training goes on
-    write(folder, staged, progress, group)              # by all processes, each its own part
+    write(folder, staged, group)                        # by all processes, each its own part
+    describe(folder, model, tokenizer, progress)        # config, tokenizer, progress: by one
     progress = restore(folder, model, optimizer, group) # on any number of processes
 
 `config.json`, `model*.safetensors` and the tokenizer open with transformers as they are; the weights in them are the

@@ -20,6 +20,11 @@ class Windows:
 
     pairs: Pairs = ((0, 0),)
 
+    @classmethod
+    def of(cls, stats: Mapping[str, Any]) -> "Windows":
+        """From the figures of a checkpoint's manifest, which name them only where there is something to say."""
+        return cls(tuple((int(first), int(shift)) for first, shift in stats.get("windows", ((0, 0),))))
+
     def data_step(self, step: int) -> int:
         """The data step that an optimizer step reads.
 
@@ -65,8 +70,7 @@ class Read:
     def of(cls, config: Mapping[str, Any], stats: Mapping[str, Any]) -> "Read":
         """From a checkpoint's manifest, intermediate or final."""
         steps = stats.get("step") or stats.get("steps") or config.get("step") or config.get("steps") or 0
-        pairs = tuple((int(first), int(shift)) for first, shift in stats.get("windows", ((0, 0),)))
-        return cls(int(config.get("branch_at") or 0), int(steps), Windows(pairs))
+        return cls(int(config.get("branch_at") or 0), int(steps), Windows.of(stats))
 
     def spans(self) -> list[tuple[int, int, int]]:
         """(first step, last step exclusive, shift): step n read the data of step n + shift. Counted from 0."""
