@@ -98,8 +98,10 @@ def _merged(old: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     for name, value in changes.items():
         before = out.get(name)
         whole = name == "mixture" or (isinstance(value, Mapping) and "kind" in value)
-        both = isinstance(value, Mapping) and isinstance(before, Mapping) and not whole
-        out[name] = _merged(before, value) if both else value  # type: ignore[arg-type]
+        if isinstance(value, Mapping) and isinstance(before, Mapping) and not whole:
+            out[name] = _merged(before, value)
+        else:
+            out[name] = value
     return out
 
 

@@ -47,7 +47,7 @@ class Built:
 
     def set_last(self, last: bool, mesh: Mesh) -> None:
         """Whether the next backward pass is a step's last: only then do copies of the model exchange gradients."""
-        if mesh.device_mesh is not None and mesh.data_world > 1:
+        if mesh.is_sharded:
             sharded: Any = self.forward
             sharded.set_is_last_backward(last)
             if mesh.replicate > 1:

@@ -57,20 +57,17 @@ def train(config: TrainConfig, out: Path, *, on_checkpoint: OnCheckpoint | None 
     out = out.absolute()
     folder = out.with_name(out.name + ".partial")
     accelerator, mesh = open_mesh(config, folder / artifacts.LOGS)
-    failed = False
+    failed = True
     try:
-        return _together(config, inputs, out, accelerator, mesh, on_checkpoint)
+        made = _together(config, inputs, out, accelerator, mesh, on_checkpoint)
+        failed = False
+        return made
     except RuntimeError as error:
         if mesh.world > 1 and _lost(error):
-            failed = True
             raise EnvironmentProblem(
                 f"the connection to another process is lost ({str(error).splitlines()[0][-120:]})",
                 hint="the first error among the processes' messages is the cause; then run the same command again",
             ) from error
-        failed = True
-        raise
-    except BaseException:
-        failed = True
         raise
     finally:
         close_mesh(accelerator, failed=failed)

@@ -70,8 +70,6 @@ def _shard(root: nn.Module, model: Any, blocks: list[Any], config: TrainConfig, 
         if config.precision == "fp32"
         else MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
     )
-    if names == ("dp_replicate",):
-        raise UsageError("parallel: tensor parallelism needs shard > 1 beside it", hint="set replicate: 1, shard: null")
     wrap = partial(
         fully_shard, mesh=mesh.device_mesh[names], mp_policy=policy,
         reshard_after_forward=config.parallel.reshard_after_forward,

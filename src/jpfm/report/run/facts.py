@@ -82,7 +82,7 @@ def last(metrics: pl.DataFrame, name: str) -> float | None:
 def recent(metrics: pl.DataFrame, name: str) -> float | None:
     """Mean of a column over the last steps."""
     mean = metrics[name].tail(_num_recent(metrics)).mean()
-    return float(mean) if is_number(mean) else None  # type: ignore[arg-type]
+    return float(mean) if is_number(mean) else None
 
 
 def _num_recent(metrics: pl.DataFrame) -> int:
@@ -159,7 +159,7 @@ def _scaled(value: float | None, factor: float) -> float | None:
 
 def _max(metrics: pl.DataFrame, name: str) -> float | None:
     most = metrics[name].max()
-    return float(most) if is_number(most) else None  # type: ignore[arg-type]
+    return float(most) if is_number(most) else None
 
 
 def checkpoints(run: Run) -> list[Checkpoint]:

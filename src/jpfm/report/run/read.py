@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import polars as pl
 
@@ -252,7 +252,7 @@ def _total(values: Mapping[str, float], row: Row) -> float | None:
     return sum(values[name] * weights[name] for name in values) / sum(weights.values())
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value of a log is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -280,4 +280,4 @@ def step_seconds(metrics: pl.DataFrame, last: int = 200) -> float | None:
         (pl.col("tokens").diff() / pl.col("step").diff()).fill_null(strategy="backward") / pl.col("tokens_per_second")
     ).to_series()
     mean = steps.drop_nulls().mean()
-    return float(mean) if is_number(mean) and mean else None  # type: ignore[arg-type]
+    return float(mean) if is_number(mean) and mean else None

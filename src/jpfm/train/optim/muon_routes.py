@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor.placement_types import _StridedShard
 
-from jpfm.train.optim.newton_schulz import Orthogonal, orthogonalise
+from jpfm.train.optim.newton_schulz import Orthogonal, orthogonalise, portions
 
 ROUTE_ELEMENTS = 1 << 26
 """Elements of whole matrices that one process has at a time; 128 MiB in bfloat16."""
@@ -122,7 +122,7 @@ def routes(parameters: Sequence[Tensor]) -> list[Route]:
     for (name, *details), indices in ways.items():
         group = _group(details[0], details[1]) if name == "exchanged" else None
         parallel = dist.get_world_size(group) if name in ("exchanged", "shared") else 1
-        for some in _portions(parameters, indices, ROUTE_ELEMENTS * parallel):
+        for some in portions(parameters, indices, ROUTE_ELEMENTS * parallel):
             if name == "here":
                 found.append(Here(some, details[0], parameters))
             elif name == "shared":
@@ -306,19 +306,6 @@ def _group(mesh: Any, split: Sequence[int]) -> dist.ProcessGroup:
     if len(ranks) == processes():
         return dist.group.WORLD
     return dist.new_group(ranks, use_local_synchronization=True)
-
-
-def _portions(parameters: Sequence[Tensor], indices: Sequence[int], elements: int) -> Iterator[list[int]]:
-    """Indices of parameters of so many elements together, or of one that has more."""
-    portion: list[int] = []
-    total = 0
-    for index in indices:
-        if portion and total + parameters[index].numel() > elements:
-            yield portion
-            portion, total = [], 0
-        portion.append(index)
-        total += parameters[index].numel()
-    yield portion
 
 
 def _owned(shapes: Sequence[torch.Size], count: int) -> list[list[int]]:

@@ -110,15 +110,20 @@ def _batches(updates: Sequence[Tensor]) -> Iterator[list[int]]:
         if update.numel():
             by_shape.setdefault((update.shape[-2], update.shape[-1]), []).append(index)
     for indices in by_shape.values():
-        batch: list[int] = []
-        elements = 0
-        for index in indices:
-            if batch and elements + updates[index].numel() > BATCH_ELEMENTS:
-                yield batch
-                batch, elements = [], 0
-            batch.append(index)
-            elements += updates[index].numel()
-        yield batch
+        yield from portions(updates, indices, BATCH_ELEMENTS)
+
+
+def portions(tensors: Sequence[Tensor], indices: Sequence[int], elements: int) -> Iterator[list[int]]:
+    """Indices of tensors of so many elements together, or of one that has more."""
+    portion: list[int] = []
+    total = 0
+    for index in indices:
+        if portion and total + tensors[index].numel() > elements:
+            yield portion
+            portion, total = [], 0
+        portion.append(index)
+        total += tensors[index].numel()
+    yield portion
 
 
 def _stack(updates: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
