@@ -42,12 +42,23 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
 ReturnToService=2
-KillWait=2
+KillWait=30
 MinJobAge=600
 PropagateResourceLimits=NONE
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=4000
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=4000
 PartitionName=cpu Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+"""
+
+SITE = """
+title: two nodes
+scheduler: slurm
+queue: cpu
+queues:
+  cpu: {gpus_per_node: 0, cpus_per_node: 2, max_nodes: 2, max_hours: 1}
+remote: srun
+node_local: [/dev/shm]
+scratch: /dev/shm
 """
 
 
@@ -157,3 +168,18 @@ def _until(happens: Callable[[], object], otherwise: str, seconds: float = 60) -
     while not happens():
         assert time.monotonic() < end, otherwise
         time.sleep(0.1)
+
+
+def submit(slurm: Slurm, config: Path, out: Path, *options: str | Path) -> list[str]:
+    """Ids of the jobs that `jpfm submit` hands in."""
+    folder = out.parent
+    printed = slurm.run(
+        slurm.environ()["JPFM"], "submit", config, "--out", out, "--site", folder / "site.yaml", *options, cwd=folder
+    )
+    return printed.splitlines()
+
+
+def log_of(out: Path) -> str:
+    return "\n".join(
+        file.read_text(encoding="utf-8") for file in sorted((out.parent / f"{out.name}.jobs").glob("logs/*"))
+    )

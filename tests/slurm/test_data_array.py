@@ -1,9 +1,9 @@
-"""The job scripts of slurm/ on a real cluster: one corpus id, whatever is killed."""
+"""Data builds over a real cluster: one corpus id, whatever is stopped."""
 
 from pathlib import Path
 
 import pytest
-from tests.slurm.conftest import Slurm
+from tests.slurm.conftest import SITE, Slurm, _until, log_of, submit
 
 from jpfm.core import config
 from jpfm.core.artifact import open_artifact
@@ -11,8 +11,6 @@ from jpfm.data.build import build
 from jpfm.data.recipe import Recipe
 
 pytestmark = pytest.mark.slow
-SCRIPTS = Path(__file__).parents[2] / "slurm"
-ARRAY = SCRIPTS / "data_array.sbatch"
 RECIPE = """
 stage: data
 name: small
@@ -56,6 +54,7 @@ def recipe(tmp_path: Path) -> Path:
     (tmp_path / "raw").mkdir()
     for number in range(120):
         (tmp_path / "raw" / f"{number:03d}.txt").write_text(text(number), encoding="utf-8")
+    (tmp_path / "site.yaml").write_text(SITE, encoding="utf-8")
     file = tmp_path / "recipe.yaml"
     file.write_text(RECIPE.replace("root: raw", f"root: {tmp_path}/raw"), encoding="utf-8")
     return file
@@ -69,24 +68,39 @@ def local_id(recipe: Path) -> str:
     return made.id
 
 
-def logs(folder: Path) -> str:
-    return "\n".join(file.read_text() for file in sorted(folder.glob("*.log")))
-
-
 def test_an_array_and_a_job_that_finishes(slurm: Slurm, recipe: Path, local_id: str, tmp_path: Path) -> None:
     out = tmp_path / "corpus"
-    job = slurm.run("sbatch", "--parsable", "--array=0-3", ARRAY, recipe, out, cwd=tmp_path)
-    last = slurm.run(
-        "sbatch", "--parsable", f"--dependency=afterok:{job}", ARRAY, recipe, out, "--finish", cwd=tmp_path
-    )
-    assert slurm.wait(last) == ["COMPLETED"], logs(tmp_path)
-    assert slurm.wait(job) == ["COMPLETED"] * 4, logs(tmp_path)
+    array, last = submit(slurm, recipe, out, "--tasks", "4", "--cpus", "1")
+    assert slurm.wait(last) == ["COMPLETED"], log_of(out)
+    assert slurm.wait(array) == ["COMPLETED"] * 4, log_of(out)
+    assert open_artifact(out).id == local_id
+
+
+def test_the_array_applies_the_decisions(slurm: Slurm, recipe: Path, local_id: str, tmp_path: Path) -> None:
+    """Slices, decision, slices, ...: one of each for each step that needs all shards."""
+    out = tmp_path / "corpus"
+    jobs = submit(slurm, recipe, out, "--tasks", "2", "--cpus", "1", "--spread-decisions")
+    assert len(jobs) == 1 + 2 * 3 + 1
+    assert slurm.wait(jobs[-1]) == ["COMPLETED"], log_of(out)
+    assert open_artifact(out).id == local_id
+
+
+def test_a_task_that_is_preempted_goes_on(slurm: Slurm, recipe: Path, local_id: str, tmp_path: Path) -> None:
+    out = tmp_path / "corpus"
+    array, last = submit(slurm, recipe, out, "--tasks", "2", "--cpus", "1")
+    _until(lambda: slurm.field(f"{array}_0", "JobState") == ["RUNNING"], "no start")
+    slurm.run("scancel", "--batch", "--signal=USR1", f"{array}_0")
+    _until(lambda: slurm.field(f"{array}_0", "JobState") in (["PENDING"], ["COMPLETED"]), "no requeue", 60)
+    if slurm.field(f"{array}_0", "JobState") == ["PENDING"]:
+        slurm.run("scontrol", "update", f"jobid={array}_0", "StartTime=now")
+    assert slurm.wait(last) == ["COMPLETED"], log_of(out)
     assert open_artifact(out).id == local_id
 
 
 def test_a_ray_cluster_over_two_nodes(slurm: Slurm, recipe: Path, local_id: str, tmp_path: Path) -> None:
     out = tmp_path / "corpus"
-    job = slurm.run("sbatch", "--parsable", "--nodes=2", SCRIPTS / "ray_data.sbatch", recipe, out, cwd=tmp_path)
-    assert slurm.wait(job) == ["COMPLETED"], logs(tmp_path)
-    assert "with 2 of 2 nodes, 4 CPUs" in logs(tmp_path)
+    (job,) = submit(slurm, recipe, out, "--nodes", "2", "--engine", "ray")
+    assert slurm.wait(job) == ["COMPLETED"], log_of(out)
+    assert "with 2 of 2 nodes, 4 CPUs" in log_of(out)
     assert open_artifact(out).id == local_id
+    assert not list(out.with_name("corpus.jobs").rglob("ray")), "the token is still there"

@@ -13,9 +13,18 @@ from typing import Annotated, Any
 import typer
 
 from jpfm import __version__
-from jpfm.cli import config_commands, data_commands, forget_command, model_commands, tokens_commands, train_commands
+from jpfm.cli import (
+    config_commands,
+    data_commands,
+    forget_command,
+    model_commands,
+    submit_commands,
+    tokens_commands,
+    train_commands,
+)
 from jpfm.cli.interrupt import interrupts
 from jpfm.cli.shared import Dry, Out, Overrides, Workers, emit, load_config, show_dry_run
+from jpfm.core import ending
 from jpfm.core import log as logs
 from jpfm.core.errors import EnvironmentProblem, JpfmError, Preempted
 
@@ -30,6 +39,7 @@ app.add_typer(tokens_commands.tokenizer_app, name="tokenizer")
 app.add_typer(tokens_commands.tokens_app, name="tokens")
 app.add_typer(model_commands.report_app, name="report")
 app.add_typer(train_commands.app, name="train")
+app.add_typer(submit_commands.app, name="submit")
 app.command("eval")(model_commands.evaluate)
 app.command("forget")(forget_command.forget)
 
@@ -132,7 +142,13 @@ def verify(
 
 def main() -> None:
     """Entry point: run a command and turn what goes wrong into a sentence and an exit code."""
-    sys.exit(_guarded())
+    try:
+        code = _guarded()
+    except Exception as error:
+        ending.record(1, f"{type(error).__name__}: {error}", "a bug: its traceback is in the log")
+        raise
+    ending.record(code)
+    sys.exit(code)
 
 
 def _guarded() -> int:
@@ -172,6 +188,7 @@ def _say(error: JpfmError) -> int:
     if (rank := os.environ.get("RANK", "0")) != "0":  # each process of a training run says what it met
         label = f"process {rank}: {label}"
     sys.stderr.write(f"{label}: {error.message}\n  hint: {error.hint}\n")
+    ending.record(error.exit_code, error.message, error.hint)
     return error.exit_code
 
 
@@ -179,6 +196,7 @@ def _say_usage(error: Any) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "jpfm"
     sys.stderr.write(f"error: {error.format_message()}\n  hint: `{command} --help` shows what it takes\n")
+    ending.record(2, error.format_message(), f"`{command} --help` shows what it takes")
     return 2
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and a scheduler's SIGTERM become KeyboardInterrupt, and stay one until somebody has it.
+"""Ctrl-C and a scheduler's SIGTERM or SIGUSR1 become KeyboardInterrupt, and stay one until somebody has it.
 
     with interrupts():
         run()
@@ -35,8 +35,9 @@ def _again(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def interrupts() -> Iterator[None]:
     """Take the signals of this process; its main thread only."""
-    for number, handler in ((signal.SIGINT, _interrupt), (signal.SIGTERM, _interrupt), (signal.SIGALRM, _again)):
-        signal.signal(number, handler)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _interrupt)
+    signal.signal(signal.SIGALRM, _again)
     try:
         yield
     finally:

@@ -1,26 +1,78 @@
 """`jpfm eval` and `jpfm report ...`"""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from jpfm.cli.shared import Dry, Out, Overrides, emit, load_config, require_out, show_dry_run
+from jpfm.core.config import Loaded
+from jpfm.core.errors import UsageError
 
 report_app = typer.Typer(help="Pages over artifacts.", no_args_is_help=True)
 
 
-def evaluate(config: Path, overrides: Overrides = None, out: Out = None, dry_run: Dry = False) -> None:
-    """Score a checkpoint: model=FOLDER."""
+def evaluate(
+    config: Path,
+    overrides: Overrides = None,
+    out: Out = None,
+    dry_run: Dry = False,
+    follow: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", show_default=False,
+            help="Score every checkpoint of this training run, also while it trains; several such commands share them.",
+        ),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="With --follow: score what is there, and end.")] = False,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="MINUTES", show_default=False,
+            help="With --follow: end after so long without news of the run; default: 60.",
+        ),
+    ] = None,
+) -> None:  # fmt: skip
+    """Score a checkpoint: model=FOLDER. Or all of a run: --follow RUN, into --out/step-NNNNNNNN each, newest first."""
     from jpfm.eval import run
 
     loaded = load_config(config, run.EvalConfig, overrides)
-    if dry_run:
-        show_dry_run(
-            loaded, [f"task {task.name}: {task.scorer}, {task.fewshot} examples" for task in loaded.config.tasks]
+    plan = [f"task {task.name}: {task.scorer}, {task.fewshot} examples" for task in loaded.config.tasks]
+    if follow is not None:
+        _follow(loaded, plan, follow, require_out(out, "eval"), dry_run, once, wait)
+        return
+    if once or wait is not None:
+        raise UsageError(
+            f"{'--once' if once else '--wait'} belongs to --follow", hint="add --follow RUN, or leave it out"
         )
+    if dry_run:
+        show_dry_run(loaded, plan)
         return
     emit(run.evaluate(loaded.config, require_out(out, "eval")).path)
+
+
+def _follow(
+    loaded: Loaded[Any], plan: list[str], training: Path, out: Path, dry_run: bool, once: bool, wait: float | None
+) -> None:
+    from jpfm.eval.follow import WAIT_MINUTES, Follower
+
+    if once and wait is not None:
+        raise UsageError("--once does not wait, --wait says how long", hint="leave one of them out")
+    follower = Follower(loaded.config, training, out, once=once, wait_minutes=WAIT_MINUTES if wait is None else wait)
+    if dry_run:
+        follower.check()
+        show_dry_run(loaded, [*plan, *follower.plan()])
+        return
+    try:
+        for scores in follower.run():
+            emit(scores.path)
+    finally:
+        rows = follower.rows()
+        widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))] if rows else []
+        for row in rows:
+            line = "  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True))
+            sys.stderr.write(f"{line}\n")
 
 
 @report_app.command()
@@ -63,6 +115,10 @@ def run(
         list[Path],
         typer.Argument(metavar="DIR...", help="What `jpfm train` was given as --out; several are compared."),
     ],
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Folder that `jpfm eval --follow` scored into; may be repeated."),
+    ] = None,
     watch: Annotated[
         float | None,
         typer.Option(min=1, metavar="SECONDS", help="Write the page again at this interval until training ends."),
@@ -77,7 +133,7 @@ def run(
     from jpfm.report.run import run as pages
 
     folder = require_out(out, "report run")
-    made = pages.run_page(runs, folder)
+    made = pages.run_page(runs, folder, scores=scores or ())
     emit(made.page)
     if watch is not None and not made.finished:
-        pages.watch(runs, folder, watch)
+        pages.watch(runs, folder, watch, scores=scores or ())

@@ -4,9 +4,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from jpfm.core.config import Loaded, Settings, apply_overrides, read_file, validate
 from jpfm.core.errors import UsageError
@@ -31,6 +32,15 @@ Part = Annotated[
 Finish = Annotated[bool, typer.Option("--finish", help="Finish what slices began; refused while some are missing.")]
 
 S = TypeVar("S", bound=Settings)
+
+
+class DefaultCommand(TyperGroup):
+    """A group whose first word may be left out: `jpfm train CONFIG` is `jpfm train run CONFIG`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
 
 
 def emit(line: object) -> None:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from jpfm.cli.shared import Dry, Out, Overrides, emit, load_config, require_out, show_dry_run
+from jpfm.cli.shared import DefaultCommand, Dry, Out, Overrides, emit, load_config, require_out, show_dry_run
 from jpfm.core.config import Loaded, apply_overrides, read_file, validate
 from jpfm.core.errors import UsageError
 from jpfm.core.yaml12 import Node
@@ -30,17 +29,8 @@ Vocabulary = Annotated[
 ]  # fmt: skip
 
 
-class _DefaultCommand(TyperGroup):
-    """A group whose first word may be left out: `jpfm train CONFIG` is `jpfm train run CONFIG`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_DefaultCommand, no_args_is_help=True,
+    cls=DefaultCommand, no_args_is_help=True,
     help="Train a model: `jpfm train CONFIG [KEY=VALUE]... --out DIR`. Or branch off a run: `jpfm train branch RUN`.",
 )  # fmt: skip
 

@@ -49,12 +49,15 @@ class Devices(NamedTuple):
     """Whether they are those of this machine."""
 
 
-def train(config: TrainConfig, vocab_size: int | None = None, on: str | None = None) -> Iterator[str]:
+def train(
+    config: TrainConfig, vocab_size: int | None = None, on: str | None = None, *, refuse: bool = False
+) -> Iterator[str]:
     """Parameters, processes, memory, operations and hours of a training run, and what the lint says.
 
     Args:
         vocab_size: of the tokenizer to come, where no tokens are named yet.
         on: number and name of the devices it is planned for, "64 H100"; None: this machine.
+        refuse: what does not fit into memory is an error instead of a line.
     Raises:
         UsageError: `on` is no known device, or the settings do not fit the number of devices.
         ArtifactError: what the settings name is not there.
@@ -75,7 +78,7 @@ def train(config: TrainConfig, vocab_size: int | None = None, on: str | None = N
         yield f"refused on this machine: {refused.message}; {refused.hint}; to plan for others: {_EXAMPLE}"
         yield "what follows is for the fewest processes that the settings allow"
     yield _processes(config, mesh)
-    yield from _memory(config, model, mesh, devices)
+    yield from _memory(config, model, mesh, devices, refuse)
     steps = config.num_steps - (config.branch_at or 0)
     tokens = steps * config.batch_tokens
     behind = f" behind the {config.branch_at:,} of the run" if config.branch_at else ""
@@ -87,6 +90,17 @@ def train(config: TrainConfig, vocab_size: int | None = None, on: str | None = N
     yield _time(config, flops, devices)
     sources = None if store is None else {name: span.tokens for name, span in store.spans.items()}
     yield from _lint(config, model, vocab_size or model.vocab_size, sources, devices)
+
+
+def checkpoint_bytes(config: TrainConfig) -> float:
+    """About what one checkpoint takes on a disk: weights and the two moments of AdamW, in fp32.
+
+    Raises:
+        ArtifactError: what the settings name is not there.
+    """
+    folders = [artifacts.open_artifact(Path(folder), "tokens") for folder in config.tokens_folders]
+    vocabulary = TokenStore.open(*folders).vocab_size if folders else _DEFAULT_VOCABULARY
+    return 12.0 * estimate(_model_config(config, vocabulary), config.seq_len).parameters
 
 
 def _named(on: str, config: TrainConfig) -> Devices:
@@ -164,7 +178,7 @@ def _processes(config: TrainConfig, mesh: Mesh) -> str:
     return f"processes: {mesh.words}; a step is {config.rows_per_step:,} rows{share}, in {batches}"
 
 
-def _memory(config: TrainConfig, model: Any, mesh: Mesh, devices: Devices) -> Iterator[str]:
+def _memory(config: TrainConfig, model: Any, mesh: Mesh, devices: Devices, refuse: bool) -> Iterator[str]:
     """Bytes of one process, part by part, against those there are."""
     needed = preflight.memory_needed(config, model, mesh, devices.device)
     parts = {
@@ -183,6 +197,8 @@ def _memory(config: TrainConfig, model: Any, mesh: Mesh, devices: Devices) -> It
     if on_cpu and mesh.world > 1:
         words += f" here for each of {mesh.world:,} processes"
     problem = preflight.shortage(config, needed, free, mesh, devices.device, words=words)
+    if problem is not None and refuse:
+        raise problem
     if problem is not None:
         yield f"too little memory: {problem.message}; {problem.hint}"
     else:

@@ -34,9 +34,11 @@ def parents(artifact: Artifact) -> list[Artifact | str]:
     wanted = artifact.manifest.parents
     found: dict[str, Artifact] = {}
     for identity, place in artifact.manifest.run.inputs.items():
-        path = artifact.path.absolute() / place
-        if (path / MANIFEST).is_file() and _is_ours(path / MANIFEST) and (there := open_artifact(path)).id == identity:
-            found[identity] = there
+        # what was made from a checkpoint of a run that trained finds it under the name that the run has since its end
+        for way in dict.fromkeys((place, place.replace(".partial/", "/"))):
+            path = artifact.path.absolute() / way
+            if (path / MANIFEST).is_file() and _is_ours(path / MANIFEST) and open_artifact(path).id == identity:
+                found[identity] = open_artifact(path)
     folders = [artifact.path, *sorted(artifact.path.absolute().parent.iterdir())]
     for folder in folders:  # moved or copied since: look around
         if set(wanted) <= found.keys():

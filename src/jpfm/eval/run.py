@@ -87,6 +87,9 @@ def _work(config: EvalConfig, draft: Draft, checkpoint: Artifact, context: Conte
     events = Events(draft.logs / "events.jsonl")
     for folder in ("items", "parts"):
         (draft.path / folder).mkdir(exist_ok=True)
+    made = checkpoint.manifest.stats
+    # read at once: when a run ends, the folder of a checkpoint in it gets another name
+    vocab_size = json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8"))["vocab_size"]
     model: CheckpointModel | None = None
     entries = []
     for task in config.tasks:
@@ -103,24 +106,31 @@ def _work(config: EvalConfig, draft: Draft, checkpoint: Artifact, context: Conte
         if shown["value"] is not None:
             log.info("%s: %s %.4f [%.4f, %.4f] over %d items", task.name, shown["metric"], shown["value"], shown["low"],
                      shown["high"], shown["num_items"])  # fmt: skip
-    artifacts.discard(draft.path / "parts")
-    made = checkpoint.manifest.stats
     document = {
         "schema_version": 1,
         "model": {
             "id": checkpoint.id,
-            "name": made.get("name", checkpoint.path.name),
+            "name": _name(checkpoint),
             "size": made.get("size"),
             "parameters": made.get("parameters"),
             "tokens_seen": made.get("tokens"),
             "step": made.get("steps", made.get("step")),
-            "vocab_size": json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8"))["vocab_size"],
+            "vocab_size": vocab_size,
             "final_loss": made.get("final_loss"),
         },
         "tasks": entries,
     }
     artifacts.write_text(draft.path / "scores.json", artifacts.canonical_json(document, indent=1) + "\n")
+    artifacts.discard(draft.path / "parts")
     return Finished({entry["task"]: entry["value"] for entry in entries})
+
+
+def _name(checkpoint: Artifact) -> str:
+    """What the model calls itself, wherever its folder lies: that name is in the scores, and so in their id."""
+    stats, config = checkpoint.manifest.stats, checkpoint.manifest.config
+    if "name" in stats:
+        return str(stats["name"])
+    return f"{config['name']}, step {stats['step']:,}" if "name" in config and "step" in stats else checkpoint.id
 
 
 def summary(task: Task, scored: Scored) -> dict[str, Any]:

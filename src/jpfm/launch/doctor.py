@@ -27,6 +27,8 @@ class Finding(NamedTuple):
     what: str
     found: str
     mend: str = ""
+    nodes: tuple[str, ...] = ()
+    """Of a cluster: the node it is about; several: it is one of them, and cannot be told which."""
 
 
 def examine(folder: Path) -> Iterator[Finding]:

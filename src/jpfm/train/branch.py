@@ -19,6 +19,7 @@ from jpfm.core import lineage
 from jpfm.core.artifact import Artifact
 from jpfm.core.errors import ArtifactError, UsageError
 from jpfm.core.log import log
+from jpfm.model.checkpoints import checkpoints_of
 from jpfm.tokens.mixture import Mixture
 from jpfm.train import saver, state
 from jpfm.train.build import Built
@@ -37,12 +38,7 @@ def checkpoint_at(run: Path, step: int) -> Artifact:
     Raises:
         ArtifactError: there is none; the message lists those that are.
     """
-    found: dict[int, Path] = {}
-    for folder in (run.with_name(run.name + ".partial"), run):
-        found |= {int(path.name.removeprefix("step-")): path for path in saver.finished_steps(folder / "steps")}
-    if (run / artifacts.MANIFEST).is_file():
-        own = artifacts.open_artifact(run, "checkpoint")
-        found[int(own.manifest.stats.get("step") or own.manifest.stats.get("steps") or 0)] = run
+    found = checkpoints_of(run)
     if step not in found:
         there = ", ".join(f"{number:,}" for number in sorted(found)) or "none"
         raise ArtifactError(

@@ -21,6 +21,7 @@ from jpfm.core import artifact as artifacts
 from jpfm.core.artifact import Artifact, Draft, Finished
 from jpfm.core.errors import ArtifactError, EnvironmentProblem, ModelError, Preempted, UsageError
 from jpfm.core.log import log
+from jpfm.model.checkpoints import finished_steps
 from jpfm.model.estimate import estimate
 from jpfm.tokens.loader import Loader, plain
 from jpfm.train import branch, held_out, replicas, saver, state, trackers
@@ -113,7 +114,7 @@ def _together(
 
 def _with_a_way_on(problem: Exception, folder: Path, out: Path) -> Exception:
     """A run whose settings must change has a way on that keeps what was trained: a branch."""
-    steps = saver.finished_steps(folder / "steps") or saver.finished_steps(out / "steps")
+    steps = finished_steps(folder / "steps") or finished_steps(out / "steps")
     if not isinstance(problem, ArtifactError) or "other settings" not in problem.message or not steps:
         return problem
     last = int(steps[-1].name.removeprefix("step-"))
@@ -200,7 +201,7 @@ class _Trainer:
 
     def _last_intact(self) -> Path | ArtifactError | None:
         """The newest checkpoint, or what is wrong with it. Asked of the main process alone: hashing takes long."""
-        finished = saver.finished_steps(self.steps_folder)
+        finished = finished_steps(self.steps_folder)
         if not finished:
             return None
         problems = artifacts.verify(finished[-1])

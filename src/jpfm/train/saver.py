@@ -10,7 +10,6 @@ not use; the main process hashes, writes the manifest and retires old checkpoint
 the finished folder or one without a manifest, which the next start sweeps away.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -21,6 +20,9 @@ import torch
 
 from jpfm.core import artifact as artifacts
 from jpfm.core.artifact import Artifact, Draft, Finished
+from jpfm.core.log import log
+from jpfm.model import checkpoints
+from jpfm.model.checkpoints import finished_steps
 from jpfm.model.extend_base import keep
 from jpfm.train import state
 from jpfm.train.mesh import Mesh
@@ -30,7 +32,6 @@ from jpfm.train.state import Progress, Staged
 
 BRANCHED = f"{artifacts.LOGS}/branched"
 """Marks a checkpoint that another run goes on from: it stays."""
-_STEP_NAME = re.compile(r"step-(\d{8})")
 
 
 class Saver:
@@ -54,13 +55,14 @@ class Saver:
         self._running = self._pool.submit(self._write, progress, staged, model, dict(stats))
 
     def _write(self, progress: Progress, staged: Staged, model: Any, stats: dict[str, Any]) -> Artifact | None:
-        out = self.steps / f"step-{progress.step:08d}"
+        out = self.steps / checkpoints.step_name(progress.step)
         if not self.mesh.is_main:
             state.write(out.with_name(out.name + ".partial"), staged, self.mesh.checkpoint_group)
             return None
 
         def work(draft: Draft) -> Finished:
             self._fill(draft.path, progress, staged, model)
+            (draft.path / checkpoints.HOLD).touch()  # so that who may only read can hold it
             return Finished({"step": progress.step, "tokens": progress.tokens, **stats})
 
         made = artifacts.produce(
@@ -119,15 +121,15 @@ def _thread() -> ThreadPoolExecutor:
 
 
 def retire(steps: Path, save: Save) -> None:
-    """Remove the checkpoints that the settings do not keep."""
+    """Remove the checkpoints that the settings do not keep. One that an evaluation reads stays until the next call."""
     found = {}
     for path in finished_steps(steps):
         stats = artifacts.open_artifact(path, "checkpoint").manifest.stats
         found[int(stats["step"])] = (path, int(stats["tokens"]), stats.get("bits_per_character"))
     kept = retained([(step, tokens, value) for step, (_, tokens, value) in found.items()], save)
     for step, (path, _, _) in found.items():
-        if step not in kept and not (path / BRANCHED).exists():
-            artifacts.discard(path)
+        if step not in kept and not (path / BRANCHED).exists() and not checkpoints.retire(path):
+            log.info("%s stays for now: it is being read", path.name)
 
 
 def sweep(steps: Path) -> None:
@@ -135,10 +137,3 @@ def sweep(steps: Path) -> None:
     if steps.is_dir():
         for path in sorted(set(steps.iterdir()) - set(finished_steps(steps))):
             artifacts.discard(path)
-
-
-def finished_steps(steps: Path) -> list[Path]:
-    """Finished intermediate checkpoints, oldest first. By name, not by clock."""
-    if not steps.is_dir():
-        return []
-    return sorted(p for p in steps.iterdir() if _STEP_NAME.fullmatch(p.name) and (p / artifacts.MANIFEST).exists())

@@ -15,6 +15,7 @@ import threading
 from types import FrameType
 from typing import Any
 
+from jpfm.core import ending
 from jpfm.core.errors import Preempted
 from jpfm.core.log import log
 
@@ -46,10 +47,10 @@ class StopRequest:
         self._timer.start()
 
     def _force(self) -> None:
-        log.error(
-            "%s came %g s ago and the state is not saved yet: ending now; the last finished checkpoint is intact",
-            self.name, self.grace_seconds,
-        )  # fmt: skip
+        text = f"{self.name} came {self.grace_seconds:g} s ago and the state is not saved yet"
+        hint = "the last finished checkpoint is intact; run the same command again to go on from it"
+        log.error("%s: ending now. Hint: %s", text, hint)
+        ending.record(Preempted.exit_code, text, hint)
         sys.stderr.flush()
         os._exit(Preempted.exit_code)
 

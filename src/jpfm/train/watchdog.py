@@ -21,6 +21,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from jpfm.core import ending
 from jpfm.core.errors import ModelError
 from jpfm.core.log import log
 
@@ -96,7 +97,9 @@ class Watchdog:
             asking.start()
             asking.join(_SILENT_BEATS * _BEAT_SECONDS + _ANSWER_SECONDS)
             text += f"; {answer[0] if answer else f'no sign of life from {_keeper()}'}"
-        log.error("%s. Hint: look at that process's node; run the same command again to resume", text)
+        hint = "look at that process's node; run the same command again to resume"
+        log.error("%s. Hint: %s", text, hint)
+        ending.record(ModelError.exit_code, text, hint)
         sys.stderr.flush()
         os._exit(ModelError.exit_code)
 

@@ -31,6 +31,8 @@ class Series(NamedTuple):
     y: Floats
     left_out: npt.NDArray[np.bool_] | None = None
     """Where values count for the band but not for the line: updates that were skipped."""
+    interval: tuple[Floats, Floats] | None = None
+    """Lowest and highest that each value may be (NaN: not told); each value is then a dot with a bar."""
 
 
 class Span(NamedTuple):
@@ -112,7 +114,10 @@ def draw(
     shown = [number for number, one in enumerate(found) if len(one.x)]
     if not shown:
         return None
-    low, high, clipped = _limits([found[number] for number in shown], log=log, band=band, zero=from_zero, clip=clip)
+    reach = [bounds for one in series if one.interval is not None for bounds in one.interval]
+    low, high, clipped = _limits(
+        [found[number] for number in shown], reach, log=log, band=band, zero=from_zero, clip=clip
+    )
 
     def x(values: Floats) -> Floats:
         return (values - span.start) / max(span.end - span.start, 1e-12) * WIDTH
@@ -137,7 +142,11 @@ def draw(
             paths.append(Path(number, "band", _area(x(one.x), y(one.high), y(one.low))))
         elif band and len(one.x) >= 20:
             paths.append(Path(number, "thin", _line(x(one.x), y(one.mean))))
-        paths.append(Path(number, "line", _line(x(drawn.x), y(mean))))
+        if (bounds := series[number].interval) is not None:
+            paths.append(Path(number, "thin", _line(x(drawn.x), y(mean))))
+            paths += _dots(number, x(series[number].x), y(series[number].y), y(bounds[0]), y(bounds[1]))
+        else:
+            paths.append(Path(number, "line", _line(x(drawn.x), y(mean))))
     levels = log_ticks(low, high) if log else ticks(low, high, 5)
     return Chart(
         key=key,
@@ -152,6 +161,14 @@ def draw(
         stacked=stacked,
         clipped=clipped,
     )
+
+
+def _dots(number: int, x: Floats, y: Floats, low: Floats, high: Floats) -> list[Path]:
+    """A dot each, and a bar from its lowest to its highest where they are told."""
+    there, told = np.isfinite(y), np.isfinite(y) & np.isfinite(low) & np.isfinite(high)
+    dots = "".join(f"M{a:.0f} {b:.1f}h0" for a, b in zip(x[there], y[there], strict=True))
+    bars = "".join(f"M{a:.0f} {b:.1f}V{c:.1f}" for a, b, c in zip(x[told], low[told], high[told], strict=True))
+    return [Path(number, "bars", bars), Path(number, "dots", dots)] if bars else [Path(number, "dots", dots)]
 
 
 def _without(one: Series, span: Span) -> Buckets | None:
@@ -174,10 +191,11 @@ def _stacked(series: Sequence[Series]) -> list[Series]:
 
 
 def _limits(
-    found: Sequence[Buckets], *, log: bool, band: bool, zero: bool, clip: bool
+    found: Sequence[Buckets], reach: Sequence[Floats], *, log: bool, band: bool, zero: bool, clip: bool
 ) -> tuple[float, float, str]:  # fmt: skip
-    lows = np.concatenate([one.low if band else one.mean for one in found])
-    highs = np.concatenate([one.high if band else one.mean for one in found])
+    more = [bounds[np.isfinite(bounds)] for bounds in reach]
+    lows = np.concatenate([*(one.low if band else one.mean for one in found), *more])
+    highs = np.concatenate([*(one.high if band else one.mean for one in found), *more])
     low, top = float(lows.min()), float(highs.max())
     high, clipped = top, ""
     if clip and len(highs) >= 50:
@@ -232,14 +250,17 @@ def _cells(series: Sequence[Series], span: Span, *, log: bool, stacked: bool) ->
     below: dict[int, float] = {}
     for position, one in enumerate(series):
         found = buckets(one.x, one.y, span.start, span.end, number)
-        for place, middle, mean, low, high in zip(
-            found.place, found.x, found.mean, found.low, found.high, strict=True
-        ):  # fmt: skip
+        lows, highs = found.low, found.high
+        if one.interval is not None:
+            low_of, high_of = (np.where(np.isfinite(bounds), bounds, one.y) for bounds in one.interval)
+            lows = buckets(one.x, low_of, span.start, span.end, number).low
+            highs = buckets(one.x, high_of, span.start, span.end, number).high
+        for place, middle, mean, low, high in zip(found.place, found.x, found.mean, lows, highs, strict=True):
             shown = mean - below.get(int(place), 0.0) if stacked else mean
             below[int(place)] = mean
             reach = (
                 f" ({brief(low)}–{brief(high)})"
-                if not stacked and len(series) == 1 and brief(low) != brief(high)
+                if not stacked and (len(series) == 1 or one.interval) and brief(low) != brief(high)
                 else ""
             )
             values[place].append((position, brief(shown) + reach))

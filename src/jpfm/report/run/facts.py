@@ -4,7 +4,6 @@ progress(run), key_figures(run), checkpoints(run)
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from jpfm.core import artifact as artifacts
+from jpfm.model.checkpoints import STEPS, finished_steps, step_of
 from jpfm.report.run.read import Row, Run, is_number, step_seconds
 from jpfm.report.run.series import brief
 from jpfm.report.scores import Words
 from jpfm.train.retention import retained
 from jpfm.train.settings import Save
 
-_STEP_NAME = re.compile(r"step-(\d+)")
 _RECENT = 200
 """Steps whose mean is called recent, at most; of a short run a twentieth."""
 
@@ -165,7 +164,7 @@ def _max(metrics: pl.DataFrame, name: str) -> float | None:
 def checkpoints(run: Run) -> list[Checkpoint]:
     """The checkpoints on disk, by step, the finished run last."""
     measured = {row["step"]: row["total"] for row in run.held_out if row["total"] is not None}
-    manifests = list(_manifests(run.path / "steps"))
+    manifests = list(_manifests(run.path / STEPS))
     done = progress(run)
     wanted = [float(step) for step in (*(step for step, _ in manifests), done.step)]
     shown = run.metrics.filter(pl.col("step").is_in(wanted))
@@ -211,14 +210,13 @@ def _reasons(run: Run, found: Sequence[tuple[int, int | None, float | None]]) ->
 
 def _manifests(steps: Path) -> Iterator[tuple[int, Row]]:
     """(step, manifest) of each finished checkpoint; one that is retired while we look is passed over."""
-    for folder in sorted(steps.iterdir()) if steps.is_dir() else ():
-        name = _STEP_NAME.fullmatch(folder.name)
-        if name is None:
-            continue
+    for folder in finished_steps(steps):
         try:
-            yield int(name[1]), json.loads((folder / artifacts.MANIFEST).read_text(encoding="utf-8"))
+            told = json.loads((folder / artifacts.MANIFEST).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            continue  # unfinished, or just retired
+            continue  # just retired
+        if (step := step_of(folder)) is not None:
+            yield step, told
 
 
 def duration(seconds: float) -> Words:

@@ -11,10 +11,12 @@ from typing import Any
 
 from jpfm.report.run import facts as run_facts
 from jpfm.report.run import panels as run_panels
+from jpfm.report.run import scored as run_scored
 from jpfm.report.run import settings as run_settings
 from jpfm.report.run import tables as run_tables
 from jpfm.report.run.lineage import origin_of
 from jpfm.report.run.read import Row, Run
+from jpfm.report.run.scored import Point, Scored
 from jpfm.report.scores import Words
 
 _EVENTS = 30
@@ -33,15 +35,20 @@ _MARK_WORDS = {
 }
 
 
-def page_data(runs: Sequence[Run], *, now: float) -> Row:
+def page_data(runs: Sequence[Run], *, now: float, scored: Scored | None = None) -> Row:
     """All that the template needs.
 
     Args:
+        scored: scores of the runs' checkpoints.
         now: seconds since 1970, for what is still running; nothing of it is shown for finished runs.
     """
-    names = _names(runs)
-    charts, absent = run_panels.charts_of_one(runs[0]) if len(runs) == 1 else run_panels.charts_of_several(runs, names)
-    views = [_view(run, name, now) for run, name in zip(runs, names, strict=True)]
+    names = names_of(runs)
+    points = scored.points if scored is not None else tuple(() for _ in runs)
+    if len(runs) == 1:
+        charts, absent = run_panels.charts_of_one(runs[0], points[0])
+    else:
+        charts, absent = run_panels.charts_of_several(runs, names, points)
+    views = [_view(run, name, now, own) for run, name, own in zip(runs, names, points, strict=True)]
     return {
         "runs": views,
         "one": views[0] if len(runs) == 1 else None,
@@ -49,17 +56,20 @@ def page_data(runs: Sequence[Run], *, now: float) -> Row:
         "marks": run_panels.marks_of(runs[0]) if len(runs) == 1 else (),
         "mark_words": _MARK_WORDS,
         "absent": absent,
-        "refresh": any(run.state != "finished" for run in runs),
+        "refresh": any(run.state != "finished" for run in runs) or (scored is not None and scored.pending),
         "differing": run_settings.differing(runs) if len(runs) > 1 else [],
         "notices": [
-            words
-            for run, name in zip(runs, names, strict=True)
-            for words in run_tables.notices_of(run, name, len(runs))
+            *(scored.notices if scored is not None else ()),
+            *(
+                words
+                for run, name in zip(runs, names, strict=True)
+                for words in run_tables.notices_of(run, name, len(runs))
+            ),
         ],
     }
 
 
-def _names(runs: Sequence[Run]) -> list[str]:
+def names_of(runs: Sequence[Run]) -> list[str]:
     """Names that differ: numbered where runs call themselves alike."""
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
@@ -67,7 +77,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
     return names
 
 
-def _view(run: Run, name: str, now: float) -> Row:
+def _view(run: Run, name: str, now: float, points: Sequence[Point]) -> Row:
     """A run as the page tells it."""
     done = run_facts.progress(run)
     return {
@@ -84,6 +94,8 @@ def _view(run: Run, name: str, now: float) -> Row:
         "peak": run_tables.peak_of(run),
         "table": run_tables.table_of(run),
         "checkpoints": run_facts.checkpoints(run),
+        "points": points,
+        "scores": run_scored.table_of(points),
         "starts": run_tables.starts_of(run),
         "faults": [run_tables.fault_of(row) for row in run.faults[-_FAULTS:]],
         "num_faults": len(run.faults),
@@ -109,6 +121,7 @@ def data(page: Mapping[str, Any]) -> Row:
                 "progress": view["progress"]._asdict(),
                 "figures": {figure.key: figure.value for figure in view["figures"]},
                 "checkpoints": [one._asdict() | {"kept": one.kept.en} for one in view["checkpoints"]],
+                "scores": run_scored.data_of(view["points"]),
                 "starts": [row | {"kind": row["kind"].en} for row in view["starts"]],
                 "faults": [row | {name: row[name].en for name in ("kind", "what", "action")} for row in view["faults"]],
                 "settings_changed": {row.name: row.value for row in view["settings"] if row.differs},

@@ -14,8 +14,10 @@ import polars as pl
 
 from jpfm.report.run import charts as run_charts
 from jpfm.report.run import facts as run_facts
+from jpfm.report.run import scored as run_scored
 from jpfm.report.run.charts import Chart, Mark, Series, Span
 from jpfm.report.run.read import GROUPS, SECONDS, Row, Run, is_number
+from jpfm.report.run.scored import Point
 from jpfm.report.scores import Words
 
 _ALL = Words(ja="全出典", en="all sources")
@@ -70,8 +72,12 @@ def _span(run: Run) -> Span:
     return Span(start, max(float(steps[-1]), start + 1), _STEPS, known)
 
 
-def charts_of_one(run: Run) -> tuple[list[Row], list[Words]]:
-    """The charts of a run over its steps ({key, charts: one, or one for each scale}), and the titles of absent ones."""
+def charts_of_one(run: Run, points: Sequence[Point] = ()) -> tuple[list[Row], list[Words]]:
+    """The charts of a run over its steps ({key, charts: one, or one for each scale}), and the titles of absent ones.
+
+    Args:
+        points: scores of its checkpoints.
+    """
     span, steps = _span(run), run.metrics["step"].to_numpy()
     skipped = run.metrics["skipped"].is_not_null().to_numpy()
 
@@ -85,6 +91,7 @@ def charts_of_one(run: Run) -> tuple[list[Row], list[Words]]:
     made: list[tuple[str, list[Chart | None]]] = [
         ("loss", _both_scales(one("loss"), span)),
         ("held_out", [_held_out_chart(run, span)]),
+        *run_scored.charts_of([points], [_STEPS], span, "step"),
         ("lr", [_draw("lr", one("lr"), span)]),
         ("grad_norm", [_draw("grad_norm", one("grad_norm"), span, log=True, band=True)]),
         ("tokens_per_second", [_draw("tokens_per_second", one("tokens_per_second"), span, band=True)]),
@@ -136,8 +143,14 @@ def _held_out_lines(run: Run, axis: str) -> list[tuple[Words, Any, Any]]:
     return [(_ALL, places, total), *lines] if len(names) > 1 and np.isfinite(total).any() else lines
 
 
-def charts_of_several(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[Row], list[Words]]:
-    """Charts that compare runs over their tokens, and the titles of absent ones."""
+def charts_of_several(
+    runs: Sequence[Run], names: Sequence[str], points: Sequence[Sequence[Point]] = ()
+) -> tuple[list[Row], list[Words]]:
+    """Charts that compare runs over their tokens, and the titles of absent ones.
+
+    Args:
+        points: scores of the checkpoints of each run.
+    """
     words = [Words(ja=name, en=name) for name in names]
     ends = [run_facts.last(run.metrics, "tokens") or 1.0 for run in runs]
     span = Span(0.0, max(ends), _TOKENS)
@@ -162,6 +175,8 @@ def charts_of_several(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[R
             shown = _ALL if source == _ALL.en else Words(ja=source, en=source)
             title = Words(ja=f"{chart.title.ja}：{shown.ja}", en=f"{chart.title.en}: {shown.en}")
             made.append((f"held_out_{number}", [chart._replace(key=f"held_out_{number}", title=title)]))
+    if points:
+        made += run_scored.charts_of(points, words, span, "tokens")
     made += [
         ("lr", [_draw("lr", lines("lr"), span)]),
         ("grad_norm", [_draw("grad_norm", lines("grad_norm"), span, log=True)]),

@@ -1,0 +1,49 @@
+"""How a process of a job ended, written where whoever started it looks: not only in a log among a thousand lines.
+
+    JPFM_ENDS=out/model.jobs/ends/3 torchrun ... -m jpfm train ...
+    for end in read(Path("out/model.jobs/ends/3")): print(end.rank, end.code, end.message)
+
+A launcher turns every exit code into 1 (torchrun) or the highest of all (srun), and a killed process has said nothing.
+So each process leaves a file of its own; the first word counts, because what follows an error is its consequence.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from jpfm.core import artifact as artifacts
+
+FOLDER = "JPFM_ENDS"
+"""The environment variable that names the folder; without it nothing is written."""
+
+
+class End(NamedTuple):
+    """The end of one process."""
+
+    rank: int
+    code: int
+    message: str
+    hint: str
+    time: float
+    """Seconds since 1970."""
+
+
+def record(code: int, message: str = "", hint: str = "", environment: Mapping[str, str] = os.environ) -> None:
+    """Note this process's end, once."""
+    if FOLDER not in environment:
+        return
+    folder, rank = Path(environment[FOLDER]), int(environment.get("RANK", environment.get("SLURM_PROCID", "0")))
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{rank}.json"
+    if not file.exists():
+        end = End(rank, code, message, hint, round(time.time(), 3))
+        artifacts.write_text(file, artifacts.canonical_json(end._asdict()) + "\n")
+
+
+def read(folder: Path) -> list[End]:
+    """The ends noted in a folder, earliest first."""
+    ends = [End(**json.loads(file.read_text(encoding="utf-8"))) for file in sorted(folder.glob("*.json"))]
+    return sorted(ends, key=lambda end: end.time)
