@@ -6,9 +6,9 @@
 Debian's Grid Engine 8.1.9 has the directives, variables and signals of Altair Grid Engine (TSUBAME4) that jpfm uses.
 Each host is a network namespace with a name and an address of its own, so that jobs meet hosts as on a cluster;
 `-l node_f=2` asks for two of them. The third is for restarts: when a job over several hosts exits with 99, this version
-keeps all but its first host from it for good ("until clean up of a previous run has finished"). Where a site decides, this one has: jobs of lost hosts start again, also when the host is
-not their first (ENABLE_RESCHEDULE_SLAVE, off by default), and jobs inherit nothing from the daemon. Refused: one host
-with six slots, which starts in the same 2 s but never runs a program on another host.
+keeps all but its first host from it for good ("until clean up of a previous run has finished"). Where a site decides, this
+one has: jobs whose first host is lost start again after 7 s, and jobs inherit nothing from the daemon. Refused: one
+host with six slots, which starts in the same 2 s but never runs a program on another host.
 """
 
 import os
@@ -130,7 +130,6 @@ GLOBAL = {
     "load_report_time": "00:00:01",
     "max_unheard": "00:00:05",
     "reschedule_unknown": "00:00:01",
-    "qmaster_params": "ENABLE_RESCHEDULE_SLAVE=1",
     "execd_params": "INHERIT_ENV=false",
     "reporting_params": "accounting=true reporting=false flush_time=00:00:01 accounting_flush_time=00:00:00 "
     "joblog=false sharelog=00:00:00",

@@ -53,7 +53,7 @@ def no_network() -> None:
 
 def dead_disk() -> None:
     """As an NFS server that is gone: the call never comes back."""
-    os.fsync = lambda _: time.sleep(3600)
+    os.fsync = lambda fd: time.sleep(3600)
 
 
 def stop_at(stage: str) -> None:

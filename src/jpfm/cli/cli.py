@@ -16,6 +16,7 @@ from jpfm import __version__
 from jpfm.cli import (
     config_commands,
     data_commands,
+    doctor_command,
     forget_command,
     model_commands,
     submit_commands,
@@ -42,6 +43,7 @@ app.add_typer(train_commands.app, name="train")
 app.add_typer(submit_commands.app, name="submit")
 app.command("eval")(model_commands.evaluate)
 app.command("forget")(forget_command.forget)
+app.command("doctor")(doctor_command.doctor)
 
 
 def _version(value: bool) -> None:
@@ -90,22 +92,6 @@ def _pipeline(loaded: Any, out: Path, workers: int | None, dry_run: bool) -> Non
         return
     page = run_pipeline(loaded.config, out, workers=workers or os.cpu_count() or 1)
     emit(page.path / "index.html")
-
-
-@app.command()
-def doctor() -> None:
-    """What this machine can do; each problem with its mend."""
-    from jpfm.launch.doctor import examine
-
-    problems = 0
-    for finding in examine(Path.cwd()):
-        mark = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}[finding.level]
-        emit(f"{mark}  {finding.what:<16} {finding.found}")
-        if finding.mend:
-            emit(f"         {'':<16} -> {finding.mend}")
-        problems += finding.level == "problem"
-    if problems:
-        raise EnvironmentProblem(f"{problems} problem(s) found", hint="mend them as said above")
 
 
 @app.command()

@@ -11,7 +11,7 @@ import typer
 
 from jpfm.cli.shared import DefaultCommand, EngineOption, Out, Overrides, emit, load_config, print_table, require_out
 from jpfm.core.config import Loaded, read_file
-from jpfm.core.errors import UsageError
+from jpfm.core.errors import EnvironmentProblem, UsageError
 from jpfm.core.log import log
 
 _HOURS = 24
@@ -100,7 +100,7 @@ def run(
     target = require_out(out, "submit")
     _refuse_foreign(stage, nodes, chain, tasks, spread_decisions, engine, follow)
     place = _site(site, scheduler, settings)
-    queue_name, there = _queue(place, queue)
+    queue_name, there = _queue(place, queue, print_)
     wanted = gpus if gpus is not None else _usual_gpus(stage, there.gpus_per_node)
     size = _plan(loaded.config, there, nodes * (wanted or 1)) if stage == "train" else 0.0
     share = wanted / there.gpus_per_node if there.gpus_per_node and stage == "eval" else 1.0
@@ -127,7 +127,7 @@ def submit_preflight(
 
     target = require_out(out, "doctor --cluster")
     place = _site(site, scheduler, settings)
-    queue_name, there = _queue(place, queue)
+    queue_name, there = _queue(place, queue, print_)
     job = jobs.Job(
         stage="doctor", name="preflight", out=target.absolute(), site=place, scheduler=place.scheduler,
         queue_name=queue_name, queue=there, nodes=nodes, gpus=there.gpus_per_node if gpus is None else gpus,
@@ -205,7 +205,7 @@ def _site(name: str | None, scheduler: SchedulerName | None, settings: Sequence[
     return found
 
 
-def _queue(place: Any, name: str | None) -> tuple[str, Any]:
+def _queue(place: Any, name: str | None, print_: bool) -> tuple[str, Any]:
     """The queue as the site file has it; of a partition it does not name, as Slurm says where it is here.
 
     Raises:
@@ -215,7 +215,13 @@ def _queue(place: Any, name: str | None) -> tuple[str, Any]:
 
     queue_name, there = place.queue_named(name)
     if place.scheduler == "slurm" and partitions.is_here():
-        told = partitions.ask_slurm(queue_name)
+        try:
+            told = partitions.ask_slurm(queue_name)
+        except EnvironmentProblem as problem:
+            if not print_:
+                raise
+            log.warning("%s; nodes are as the site file says", problem.message)
+            return queue_name, there
         if place.other_queues:
             return queue_name, told
         fewer = min(filter(None, (told.max_nodes, there.max_nodes)))

@@ -39,7 +39,7 @@ def record(code: int, message: str = "", hint: str = "", environment: Mapping[st
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{rank}.json"
     if not file.exists():
-        end = End(rank, code, message, hint, round(time.time(), 3))
+        end = End(rank, code, message, hint, time.time())
         artifacts.write_text(file, artifacts.canonical_json(end._asdict()) + "\n")
 
 

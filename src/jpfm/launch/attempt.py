@@ -16,6 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -115,13 +116,17 @@ class Ledger:
     def _rows(self) -> Iterator[dict[str, Any]]:
         file = self.jobs / ATTEMPTS
         if file.exists():
-            for line in file.read_bytes().splitlines(keepends=True):
-                if line.endswith(b"\n"):  # a kill may cut a line short
+            for line in file.read_text(encoding="utf-8").splitlines():
+                with suppress(json.JSONDecodeError):  # a kill cut it short
                     yield json.loads(line)
 
     def _append(self, row: Mapping[str, Any]) -> None:
-        with (self.jobs / ATTEMPTS).open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps({"time": round(time.time(), 3), **row}, ensure_ascii=False, sort_keys=True) + "\n")
+        line = json.dumps({"time": round(time.time(), 3), **row}, ensure_ascii=False, sort_keys=True).encode()
+        with (self.jobs / ATTEMPTS).open("a+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            cut = file.read(1) not in (b"", b"\n")  # by a kill: what it left stays a line of its own
+            file.write(b"\n" * cut + line + b"\n")
 
     def begin(self, job: str, nodes: str, task: str = "") -> int | None:
         """Note a start. Returns its number, or None where there is nothing to do; says why on stderr."""
@@ -163,7 +168,7 @@ class Ledger:
         _say(f"start {start} ended with {failure.code}: {failure.message or 'no message'}")
         if stopped:
             return _AGAIN
-        if task or failure.code not in _WORTH_A_TRY:
+        if task or failure.code not in _WORTH_A_TRY or self.run()["stage"] == "doctor":
             return failure.code
         if (loop := self.crash_loop()) is not None:
             _say(f"error: {loop}")

@@ -110,7 +110,8 @@ class Job:
         words = [*command.split(), *([] if self.stage == "doctor" else [str(config)]), "--out", str(self.out)]
         if self.stage in ("train", "doctor"):
             what = "train" if self.stage == "train" else "preflight of the nodes"
-            part = Part("job.sh", what, name, "distributed", shlex.join(words), self.nodes, self.processes,
+            scratch = f" --scratch {self.site.scratch}" if self.stage == "doctor" else ""
+            part = Part("job.sh", what, name, "distributed", shlex.join(words) + scratch, self.nodes, self.processes,
                         after="afterany", chained=self.chain > 1)  # fmt: skip
             return [part] * self.chain
         if self.stage == "eval":
@@ -151,7 +152,7 @@ def render(job: Job, part: Part) -> str:
 def context(job: Job, part: Part) -> dict[str, Any]:
     """What templates may name."""
     site, clock = job.site, clock_words(job.seconds)
-    mounts = (*site.container.mounts, str(Path.cwd()), str(job.out.parent))
+    mounts = _outermost((*site.container.mounts, str(Path.cwd()), str(job.out.parent)))
     places = {"nodes": part.nodes, "gpus": job.gpus, "cpus": job.cpus, "time": clock}
     return {
         "job": job, "part": part, "site": site, "scheduler": job.scheduler, "time": clock,
@@ -162,6 +163,12 @@ def context(job: Job, part: Part) -> dict[str, Any]:
         "python": sys.executable, "pythonpath": os.environ.get("PYTHONPATH"),
         "mounts": mounts, "container_options": _pyxis(site, mounts), "nothing_to_do": NOTHING_TO_DO,
     }  # fmt: skip
+
+
+def _outermost(folders: Sequence[str]) -> list[str]:
+    """Without those that lie in another."""
+    paths = {Path(folder) for folder in folders}
+    return [str(path) for path in sorted(paths) if not paths & set(path.parents)]
 
 
 def account_options(job: Job) -> list[str]:

@@ -4,7 +4,7 @@
 
 A dead NFS server holds a thread where no signal reaches it; so the call runs in a thread of its own, which ends with
 the process. Refused: a child process for each measurement, which cannot be ended there either and costs an import of
-torch and a CUDA context (10 s) each.
+torch (1 s) and a CUDA context each.
 """
 
 import threading

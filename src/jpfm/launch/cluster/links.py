@@ -1,8 +1,8 @@
 """All-reduces within nodes, between every pair of nodes, and over all: who takes part, and what they found.
 
 Pairs meet as in a tournament: N nodes take N - 1 rounds (N when odd) of N / 2 pairs at once, each node in one pair of a
-round. Refused: pairs one after the other (2016 for 64 nodes, hours), and one all-reduce over everything, which is as
-slow as its slowest node and does not say which that is.
+round. Refused: pairs one after the other (2016 turns for 64 nodes instead of 63), and one all-reduce over everything,
+which is as slow as its slowest node and does not say which that is.
 """
 
 import json

@@ -10,7 +10,7 @@ from jpfm.launch.doctor import Finding
 _SLOW_CARD = 0.9
 _MUCH_CORRECTED = 1000
 _LEFT_OVER_MIB = 2048
-"""The driver itself takes up to 1 GiB of a large GPU."""
+"""The driver itself takes some hundred MiB."""
 _HOT = 85
 _RESET = "leave the node out until its GPU was reset (nvidia-smi -r with no program on it, or a restart)"
 _REPLACE = "leave the node out and have this GPU replaced"

@@ -11,7 +11,7 @@ _Seconds = Annotated[float, pydantic.Field(gt=0)]
 
 
 class Trial(Settings):
-    """The defaults take some 2 minutes on 8 nodes; each further node adds a round of pairs, 3 to 5 s on GPUs."""
+    """Measured with the defaults: 10 s for two nodes that are processes of one 2-core machine. Not measured on GPUs."""
 
     join_seconds: _Seconds = 300.0
     """How long the first process waits for the others to start."""

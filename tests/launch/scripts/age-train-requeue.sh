@@ -1,0 +1,102 @@
+# ======== job.sh
+#!/bin/bash
+# 8B: train, 2 nodes with 4 GPUs and 192 cores each, TSUBAME4.0
+#
+# Written by jpfm; copies are yours to change. The line that wrote it, in /shared/me:
+#   jpfm submit configs/train/8B.yaml ...
+#
+#$ -S /bin/bash
+#$ -N jpfm-8B
+#$ -l h_rt=24:00:00
+#$ -l node_f=2
+#$ -l h=!(r1n1|r2n2)
+#$ -r y
+#$ -cwd
+#$ -j y
+#$ -o /shared/me/runs/8B.jobs/logs/$JOB_NAME-$JOB_ID.log
+set -euo pipefail
+
+jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
+cd /shared/me
+
+# --- On each node ------------------------------------------------------------------------------------------------------
+ulimit -n "$(ulimit -Hn)" # files and sockets: each data shard and each connection to another process is one
+ulimit -l unlimited 2>/dev/null || echo "note: memory for RDMA is limited to $(ulimit -l) KiB on $(hostname)" >&2
+ulimit -c 0 # no core dumps: one of a rank is as large as its memory
+job=$JOB_ID
+log=/shared/me/runs/8B.jobs/logs/$JOB_NAME-$job.log
+export OMP_NUM_THREADS=48 # cores of a process
+export PYTHONUNBUFFERED=1 # the log is as fresh as the run
+# When a call of NCCL fails, the log says which one and why.
+export NCCL_DEBUG=WARN
+# Blocks of GPU memory can grow, so tensors of changing sizes leave fewer gaps that nothing fits into.
+export PYTORCH_ALLOC_CONF=expandable_segments:True
+python=(/shared/venv/bin/python)
+here=("${python[@]}")
+cache=${T4TMPDIR:-$TMPDIR}/jpfm-$(id -u)-$job # on the node's own disk; the launcher removes it at the end
+export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
+if [ "${1:-}" = node ]; then # the first node starts this script on each of them with these words
+  head=$2 port=$3 until=$5
+  export JPFM_ENDS=$4
+  export TORCH_FR_DUMP_TEMP_FILE=$JPFM_ENDS/nccl_trace_rank_ # the last collectives of each rank, when one hangs
+  rank=$6
+  export JPFM_NODE=$7
+  exec "${python[@]}" -m jpfm.launch.node --rank "$rank" --nodes 2 --processes 4 \
+    --head "$head" --port "$port" --jobs "$jobs" --cache "$cache" ${until:+--until "$until"} -- \
+    train /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B
+fi
+
+# --- Once, on the first node -------------------------------------------------------------------------------------------
+if [ -n "${PE_HOSTFILE:-}" ]; then
+  mapfile -t hosts < <(awk '!seen[$1]++ { print $1 }' "$PE_HOSTFILE")
+else
+  hosts=("$(hostname)") # of a job on one node there is no such file
+fi
+head=${hosts[0]}
+port=$((20000 + job % 10000)) # another one for each job
+# without -notify and soft limits there is no warning before the time limit: the processes watch the clock
+until=$(($(date +%s) + 86100))
+begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}") || {
+  code=$?
+  [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
+  exit $code # it failed too often at the same place
+}
+export JPFM_ENDS=$jobs/ends/$begun # each process writes there how it ended
+others=()
+for ((n = 1; n < 2; n++)); do # the first node is this one
+  command=(/bin/bash "$jobs/job.sh" node "$head" "$port" "$JPFM_ENDS" "$until" "$n" "${hosts[n]}")
+  qrsh -inherit -nostdin -V "${hosts[n]}" "${command[@]}" </dev/null &
+  others+=($!)
+done
+
+start() { # exec: a signal to the background process below reaches the command itself
+  exec bash "$jobs/job.sh" node "$head" "$port" "$JPFM_ENDS" "$until" 0 "${hosts[0]}"
+}
+told='' started=''
+tell() { # time is nearly over, preempted or cancelled: save and end
+  told=yes
+  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
+}
+trap tell USR1 TERM
+start </dev/null &
+started=$!
+[ -z "$told" ] || tell
+code=0
+wait "$started" || code=$?
+while kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
+  code=0
+  wait "$started" || code=$?
+done
+touch "$JPFM_ENDS/over" # launchers that are still there end in a minute
+for ((n = 0; n < 60; n++)); do # when one node has ended the others have a minute to
+  kill -0 "${others[@]}" 2>/dev/null || break
+  sleep 1
+done
+trap '' USR1 TERM # what is left takes a second
+
+next=0
+"${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?
+if [ $next -eq 75 ]; then
+  exit 99 # AGE starts a job with this code again, under the same id
+fi
+exit $next

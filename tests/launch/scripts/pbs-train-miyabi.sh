@@ -1,0 +1,99 @@
+# ======== job.sh
+#!/bin/bash
+# 8B: train, 16 nodes with 1 GPU and 72 cores each, Miyabi-G
+#
+# Written by jpfm; copies are yours to change. The line that wrote it, in /shared/me:
+#   jpfm submit configs/train/8B.yaml ...
+#
+#PBS -N jpfm-8B
+#PBS -l walltime=24:00:00
+#PBS -q regular-g
+#PBS -l select=16:mpiprocs=1
+#PBS -W group_list=group
+#PBS -r y
+#PBS -j oe
+#PBS -o /shared/me/runs/8B.jobs/logs/
+set -euo pipefail
+
+jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
+cd /shared/me
+
+# --- On each node ------------------------------------------------------------------------------------------------------
+ulimit -n "$(ulimit -Hn)" # files and sockets: each data shard and each connection to another process is one
+ulimit -l unlimited 2>/dev/null || echo "note: memory for RDMA is limited to $(ulimit -l) KiB on $(hostname)" >&2
+ulimit -c 0 # no core dumps: one of a rank is as large as its memory
+job=${PBS_JOBID%%.*}
+export HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)} USER=${USER:-$(id -un)} # pbsdsh gives neither
+log=/shared/me/runs/8B.jobs/logs/jpfm-8B-$job.log
+exec >>"$log" 2>&1 # PBS keeps its own log on the node until the job ends
+export OMP_NUM_THREADS=72 # cores of a process
+export PYTHONUNBUFFERED=1 # the log is as fresh as the run
+# When a call of NCCL fails, the log says which one and why.
+export NCCL_DEBUG=WARN
+# Blocks of GPU memory can grow, so tensors of changing sizes leave fewer gaps that nothing fits into.
+export PYTORCH_ALLOC_CONF=expandable_segments:True
+python=(/shared/venv/bin/python)
+here=("${python[@]}")
+cache=/local/jpfm-$(id -u)-$job # on the node's own disk; the launcher removes it at the end
+export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
+if [ "${1:-}" = node ]; then # the first node starts this script on each of them with these words
+  head=$2 port=$3 until=$5
+  export JPFM_ENDS=$4
+  export TORCH_FR_DUMP_TEMP_FILE=$JPFM_ENDS/nccl_trace_rank_ # the last collectives of each rank, when one hangs
+  rank=$6
+  export JPFM_NODE=$7
+  exec "${python[@]}" -m jpfm.launch.node --rank "$rank" --nodes 16 --processes 1 \
+    --head "$head" --port "$port" --jobs "$jobs" --cache "$cache" ${until:+--until "$until"} -- \
+    train /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B
+fi
+
+# --- Once, on the first node -------------------------------------------------------------------------------------------
+mapfile -t hosts < <(awk '!seen[$0]++' "$PBS_NODEFILE")
+head=${hosts[0]}
+port=$((20000 + ${job%%[^0-9]*} % 10000)) # another one for each job
+# PBS gives no warning before the time limit: the processes watch the clock
+until=$(($(date +%s) + 86100))
+begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}") || {
+  code=$?
+  [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
+  exit $code # it failed too often at the same place
+}
+export JPFM_ENDS=$jobs/ends/$begun # each process writes there how it ended
+others=()
+for ((n = 1; n < 16; n++)); do # the first node is this one
+  command=(/bin/bash "$jobs/job.sh" node "$head" "$port" "$JPFM_ENDS" "$until" "$n" "${hosts[n]}")
+  pbsdsh -n "$n" -- "${command[@]}" </dev/null &
+  others+=($!)
+done
+
+start() { # exec: a signal to the background process below reaches the command itself
+  exec bash "$jobs/job.sh" node "$head" "$port" "$JPFM_ENDS" "$until" 0 "${hosts[0]}"
+}
+told='' started=''
+tell() { # time is nearly over, preempted or cancelled: save and end
+  told=yes
+  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
+}
+trap tell USR1 TERM
+start </dev/null &
+started=$!
+[ -z "$told" ] || tell
+code=0
+wait "$started" || code=$?
+while kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
+  code=0
+  wait "$started" || code=$?
+done
+touch "$JPFM_ENDS/over" # launchers that are still there end in a minute
+for ((n = 0; n < 60; n++)); do # when one node has ended the others have a minute to
+  kill -0 "${others[@]}" 2>/dev/null || break
+  sleep 1
+done
+trap '' USR1 TERM # what is left takes a second
+
+next=0
+"${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?
+if [ $next -eq 75 ]; then
+  qsub "$jobs/job.sh" >>"$jobs/again" # a user may not `qrerun`; the next job goes on
+fi
+exit $next

@@ -1,0 +1,83 @@
+# ======== eval.sh
+#!/bin/bash
+# 8B: evaluate, one node with 1 GPU and 14 cores, Sakura internet, as LLM-jp uses it
+#
+# Written by jpfm; copies are yours to change. The line that wrote it, in /shared/me:
+#   jpfm submit configs/train/8B.yaml ...
+#
+#SBATCH --job-name=jpfm-8B
+#SBATCH --output=/shared/me/runs/8B.jobs/logs/%x-%A_%a.log
+#SBATCH --open-mode=append
+#SBATCH --time=24:00:00
+#SBATCH --partition=gpu
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=14
+#SBATCH --gpus-per-node=1
+#SBATCH --array=0-1
+# Tell this script (B:) so many seconds before the time limit; Slurm may be up to a minute early.
+#SBATCH --signal=B:USR1@300
+#SBATCH --requeue
+set -euo pipefail
+
+jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
+cd /shared/me
+
+# --- On each node ------------------------------------------------------------------------------------------------------
+ulimit -n "$(ulimit -Hn)" # files and sockets: each data shard and each connection to another process is one
+ulimit -l unlimited 2>/dev/null || echo "note: memory for RDMA is limited to $(ulimit -l) KiB on $(hostname)" >&2
+ulimit -c 0 # no core dumps: one of a rank is as large as its memory
+job=$SLURM_JOB_ID
+task=$SLURM_ARRAY_TASK_ID
+log=/shared/me/runs/8B.jobs/logs/$SLURM_JOB_NAME-${SLURM_ARRAY_JOB_ID}_$task.log
+export OMP_NUM_THREADS=14 # cores of a process
+export PYTHONUNBUFFERED=1 # the log is as fresh as the run
+# NCCL uses the four adapters of the compute network, named with their ports, and no other.
+export NCCL_IB_HCA=mlx5_0:1,mlx5_1:1,mlx5_4:1,mlx5_5:1
+# The traffic class that packets carry, by which the switches of this network sort them.
+export NCCL_IB_TC=106
+# When a call of NCCL fails, the log says which one and why.
+export NCCL_DEBUG=WARN
+# Blocks of GPU memory can grow, so tensors of changing sizes leave fewer gaps that nothing fits into.
+export PYTORCH_ALLOC_CONF=expandable_segments:True
+python=(/shared/venv/bin/python)
+here=("${python[@]}")
+
+# --- Once, on the first node -------------------------------------------------------------------------------------------
+hosts=("$(hostname)")
+begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}" --task "$task") || {
+  code=$?
+  [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
+  exit $code # it failed too often at the same place
+}
+export JPFM_ENDS=$jobs/ends/$begun # each process writes there how it ended
+
+start() { # exec: a signal to the background process below reaches the command itself
+  exec "${here[@]}" -m jpfm eval /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B --follow runs/8B
+}
+told='' started=''
+tell() { # time is nearly over, preempted or cancelled: save and end
+  told=yes
+  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
+}
+trap tell USR1 TERM
+start </dev/null &
+started=$!
+[ -z "$told" ] || tell
+code=0
+wait "$started" || code=$?
+while kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
+  code=0
+  wait "$started" || code=$?
+done
+trap '' USR1 TERM # what is left takes a second
+
+next=0
+"${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" --task "$task" || next=$?
+if [ $next -eq 75 ]; then
+  own=${SLURM_ARRAY_JOB_ID}_$task
+  state=$(scontrol show job "$own" --oneliner | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p')
+  # Where Slurm itself ended the job it also knows whether it begins again: a lost node yes, scancel no.
+  [ "$state" != RUNNING ] || scontrol requeue "$own" # the same job id waits again
+fi
+exit $next

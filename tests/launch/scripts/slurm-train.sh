@@ -1,0 +1,102 @@
+# ======== job.sh
+#!/bin/bash
+# 8B: train, 4 nodes with 8 GPUs and 112 cores each, Sakura internet, as LLM-jp uses it
+#
+# Written by jpfm; copies are yours to change. The line that wrote it, in /shared/me:
+#   jpfm submit configs/train/8B.yaml ...
+#
+#SBATCH --job-name=jpfm-8B
+#SBATCH --output=/shared/me/runs/8B.jobs/logs/%x-%j.log
+#SBATCH --open-mode=append
+#SBATCH --time=24:00:00
+#SBATCH --partition=gpu
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=112
+#SBATCH --gpus-per-node=8
+#SBATCH --exclude=a5,a7
+# Tell this script (B:) so many seconds before the time limit; Slurm may be up to a minute early.
+#SBATCH --signal=B:USR1@300
+#SBATCH --requeue
+set -euo pipefail
+
+jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
+cd /shared/me
+
+# --- On each node ------------------------------------------------------------------------------------------------------
+ulimit -n "$(ulimit -Hn)" # files and sockets: each data shard and each connection to another process is one
+ulimit -l unlimited 2>/dev/null || echo "note: memory for RDMA is limited to $(ulimit -l) KiB on $(hostname)" >&2
+ulimit -c 0 # no core dumps: one of a rank is as large as its memory
+job=$SLURM_JOB_ID
+log=/shared/me/runs/8B.jobs/logs/$SLURM_JOB_NAME-$job.log
+export OMP_NUM_THREADS=14 # cores of a process
+export PYTHONUNBUFFERED=1 # the log is as fresh as the run
+# NCCL uses the four adapters of the compute network, named with their ports, and no other.
+export NCCL_IB_HCA=mlx5_0:1,mlx5_1:1,mlx5_4:1,mlx5_5:1
+# The traffic class that packets carry, by which the switches of this network sort them.
+export NCCL_IB_TC=106
+# When a call of NCCL fails, the log says which one and why.
+export NCCL_DEBUG=WARN
+# Blocks of GPU memory can grow, so tensors of changing sizes leave fewer gaps that nothing fits into.
+export PYTORCH_ALLOC_CONF=expandable_segments:True
+python=(/shared/venv/bin/python)
+here=("${python[@]}")
+cache=/tmp/jpfm-$(id -u)-$job # on the node's own disk; the launcher removes it at the end
+export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
+if [ "${1:-}" = node ]; then # the first node starts this script on each of them with these words
+  head=$2 port=$3 until=$5
+  export JPFM_ENDS=$4
+  export TORCH_FR_DUMP_TEMP_FILE=$JPFM_ENDS/nccl_trace_rank_ # the last collectives of each rank, when one hangs
+  rank=$SLURM_PROCID
+  export JPFM_NODE=$SLURMD_NODENAME
+  exec "${python[@]}" -m jpfm.launch.node --rank "$rank" --nodes 4 --processes 8 \
+    --head "$head" --port "$port" --jobs "$jobs" --cache "$cache" ${until:+--until "$until"} -- \
+    train /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B
+fi
+
+# --- Once, on the first node -------------------------------------------------------------------------------------------
+mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+# Where Slurm itself reaches the first node; its name may be known to Slurm alone, and SLURM_LAUNCH_NODE_IPADDR is the
+# address of the host that srun runs on.
+head=$(scontrol show node "${hosts[0]}" --oneliner | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
+port=$((20000 + SLURM_JOB_ID % 10000)) # another one for each job
+until= # Slurm sends a signal in time
+begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}") || {
+  code=$?
+  [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
+  exit $code # it failed too often at the same place
+}
+export JPFM_ENDS=$jobs/ends/$begun # each process writes there how it ended
+
+start() { # exec: a signal to the background process below reaches the command itself
+  # --wait: when one node has ended the others have a minute to; --kill-on-bad-exit would cut off what they say
+  exec srun --nodes=4 --ntasks=4 --ntasks-per-node=1 --cpus-per-task=112 --kill-on-bad-exit=0 --wait=60 \
+    bash "$jobs/job.sh" node "$head" "$port" "$JPFM_ENDS" "$until"
+}
+told='' started=''
+tell() { # time is nearly over, preempted or cancelled: save and end
+  told=yes
+  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
+}
+trap tell USR1 TERM
+start </dev/null &
+started=$!
+[ -z "$told" ] || tell
+code=0
+wait "$started" || code=$?
+while kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
+  code=0
+  wait "$started" || code=$?
+done
+touch "$JPFM_ENDS/over" # launchers that are still there end in a minute
+trap '' USR1 TERM # what is left takes a second
+
+next=0
+"${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?
+if [ $next -eq 75 ]; then
+  own=$job
+  state=$(scontrol show job "$own" --oneliner | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p')
+  # Where Slurm itself ended the job it also knows whether it begins again: a lost node yes, scancel no.
+  [ "$state" != RUNNING ] || scontrol requeue "$own" # the same job id waits again
+fi
+exit $next
