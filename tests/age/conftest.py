@@ -5,10 +5,10 @@
 
 Debian's Grid Engine 8.1.9 has the directives, variables and signals of Altair Grid Engine (TSUBAME4) that jpfm uses.
 Each host is a network namespace with a name and an address of its own, so that jobs meet hosts as on a cluster;
-`-l node_f=2` asks for two of them. The third is for restarts: when a job over several hosts exits with 99, this version
-keeps all but its first host from it for good ("until clean up of a previous run has finished"). Where a site decides, this
-one has: jobs whose first host is lost start again after 7 s, and jobs inherit nothing from the daemon. Refused: one
-host with six slots, which starts in the same 2 s but never runs a program on another host.
+`-l node_f=2` asks for two of them. The third is for restarts: when a job over several hosts exits with 99, this
+version keeps all but its first host from it for good ("until clean up of a previous run has finished"). Where a site
+decides, this one has: jobs whose first host is lost start again after about 10 s, and jobs inherit nothing from the
+daemon. Refused: one host with six slots, which starts in the same 2 s but never runs a program on another host.
 """
 
 import os

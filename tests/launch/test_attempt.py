@@ -60,6 +60,14 @@ def test_a_run_that_ends_well(ledger: Ledger) -> None:
     )  # fmt: skip
 
 
+def test_stopped_for_good_does_not_begin_again(ledger: Ledger) -> None:
+    start = begin(ledger)
+    say(ledger, start, 0, 75)
+    (ledger.jobs / STOP).touch()
+    assert ledger.end(start, 0) == 0
+    assert [attempt.outcome for attempt in ledger.attempts()] == ["stopped"]
+
+
 def test_a_launcher_that_was_signalled_after_all_had_ended_well(ledger: Ledger) -> None:
     start = begin(ledger)
     say(ledger, start, 0, 0)
@@ -72,7 +80,7 @@ def test_saved_begins_again(ledger: Ledger) -> None:
     for rank in (0, 1):
         say(ledger, start, rank, 75, "at step 7 of 90; the state is saved")
     steps(ledger, reached=7, checkpoint=7)
-    assert ledger.end(start, 1) == 75
+    assert ledger.end(start, 0) == 75
     (attempt,) = ledger.attempts()
     assert (attempt.outcome, attempt.step, attempt.checkpoint) == ("stopped", 7, 7)
 

@@ -39,7 +39,7 @@ CASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 PBS = {"-N", "-l", "-q", "-J", "-P", "-W", "-r", "-j", "-o", "-v", "-A"}
 """Options of qsub(1B) that a script may hold: man page of OpenPBS, doc/man1/qsub.1B."""
-AGE = {"-S", "-N", "-l", "-t", "-P", "-r", "-cwd", "-j", "-o", "-pe", "-q", "-v", "-V", "-ac"}
+AGE = {"-S", "-N", "-l", "-t", "-P", "-r", "-cwd", "-j", "-o", "-pe", "-q", "-v", "-V", "-ac", "-notify"}
 """Options of qsub(1): man page of Grid Engine 8.1.9."""
 SLURM = {
     "job-name", "output", "open-mode", "time", "partition", "nodes", "ntasks-per-node", "cpus-per-task",

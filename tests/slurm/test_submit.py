@@ -73,11 +73,14 @@ def line(slurm: Slurm, out: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
     return status(out)
 
 
-def go_on_at_once(slurm: Slurm, job: str) -> None:
+def go_on_at_once(slurm: Slurm, job: str, restarts: int = 1) -> None:
     """A job that is requeued waits for two minutes, because its credential may still be valid; not here."""
     _until(
-        lambda: slurm.field(job, "Restarts") == ["1"] and slurm.field(job, "JobState") == ["PENDING"], "no requeue", 90
+        lambda: slurm.field(job, "Restarts") == [str(restarts)] and slurm.field(job, "JobState") == ["PENDING"],
+        "no requeue",
+        90,
     )
+    time.sleep(6)  # cred_expire
     slurm.run("scontrol", "update", f"jobid={job}", "StartTime=now")
 
 
@@ -158,7 +161,7 @@ def test_a_chain_of_short_jobs(slurm: Slurm, config: Path, undisturbed: list[flo
     """Each stops at a signal, the next one goes on; none begins again by itself."""
     out = tmp_path / "model"
     jobs = submit(
-        slurm, config, out, "--nodes", "2", "--time", "0:02", "--stop-before", "60", "--chain", "3", "steps=150"
+        slurm, config, out, "--nodes", "2", "--time", "0:20", "--stop-before", "60", "--chain", "3", "steps=150"
     )
     assert len(jobs) == 3
     for number, job in enumerate(jobs):
@@ -207,8 +210,7 @@ def test_a_crash_loop_ends(slurm: Slurm, config: Path, tmp_path: Path, monkeypat
         "faults.spike_sigma=0.001", "faults.window_steps=8",
     )  # fmt: skip
     for number in (1, 2):
-        _until(lambda: slurm.field(job, "JobState") == ["PENDING"] and len(outcomes(out)) > 0, "no requeue", 90)
-        slurm.run("scontrol", "update", f"jobid={job}", "StartTime=now")
+        go_on_at_once(slurm, job, number)
         until_starts(out, number + 1)
     assert slurm.wait(job) == ["FAILED"], log_of(out)
     assert outcomes(out) == ["failed"] * 3

@@ -134,7 +134,7 @@ def main() -> None:
         ending.record(1, f"{type(error).__name__}: {error}", "a bug: its traceback is in the log")
         raise
     ending.record(code)
-    sys.exit(code)
+    sys.exit(0 if code == Preempted.exit_code and ending.is_read_by_a_launcher() else code)
 
 
 def _guarded() -> int:

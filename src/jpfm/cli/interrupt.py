@@ -1,4 +1,4 @@
-"""Ctrl-C and a scheduler's SIGTERM or SIGUSR1 become KeyboardInterrupt, and stay one until somebody has it.
+"""Ctrl-C and a scheduler's SIGTERM, SIGUSR1 or SIGUSR2 become KeyboardInterrupt, and stay one until somebody has it.
 
     with interrupts():
         run()
@@ -35,7 +35,7 @@ def _again(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def interrupts() -> Iterator[None]:
     """Take the signals of this process; its main thread only."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, _interrupt)
     signal.signal(signal.SIGALRM, _again)
     try:

@@ -43,6 +43,14 @@ def record(code: int, message: str = "", hint: str = "", environment: Mapping[st
         artifacts.write_text(file, artifacts.canonical_json(end._asdict()) + "\n")
 
 
+def is_read_by_a_launcher(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether torchrun started this process and a launcher reads the records.
+
+    torchrun takes any code but 0 for a failure: it ends the other processes and prints a traceback of its own.
+    """
+    return FOLDER in environment and "TORCHELASTIC_RUN_ID" in environment
+
+
 def read(folder: Path) -> list[End]:
     """The ends noted in a folder, earliest first."""
     ends = [End(**json.loads(file.read_text(encoding="utf-8"))) for file in sorted(folder.glob("*.json"))]

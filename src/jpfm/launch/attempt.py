@@ -167,7 +167,7 @@ class Ledger:
             return 0
         _say(f"start {start} ended with {failure.code}: {failure.message or 'no message'}")
         if stopped:
-            return _AGAIN
+            return 0 if (self.jobs / STOP).exists() else _AGAIN
         if task or failure.code not in _WORTH_A_TRY or self.run()["stage"] == "doctor":
             return failure.code
         if (loop := self.crash_loop()) is not None:
@@ -178,10 +178,10 @@ class Ledger:
     def _why(self, start: int, code: int, log: Path | None) -> Failure | None:
         """The first thing that went wrong, as far as it is known; None where nothing did."""
         ends = ending.read(self.jobs / ENDS / str(start))
-        if code == 0 or (ends and all(end.code == 0 for end in ends)):
-            return None
         told = [end for end in ends if end.code not in (0, _AGAIN)]
         saved = [end for end in ends if end.code == _AGAIN]
+        if not told and not saved and (code == 0 or ends):
+            return None
         killed = _tail(log)
         # a lost connection is told by those who survive: what killed the other one is in its launcher's words
         if told and not (killed is not None and "connection" in told[0].message):

@@ -160,6 +160,7 @@ def context(job: Job, part: Part) -> dict[str, Any]:
         "line": job.line, "cwd": str(Path.cwd()), "jobs": str(job.jobs), "logs": str(job.jobs / LOGS),
         "request": [line.format(**places) for line in job.queue.request or ()],
         "account": [] if site.account_on_command_line else account_options(job),
+        "submit_options": "".join(f" {option}" for option in submit_options(job)),
         "python": sys.executable, "pythonpath": os.environ.get("PYTHONPATH"),
         "mounts": mounts, "container_options": _pyxis(site, mounts), "nothing_to_do": NOTHING_TO_DO,
     }  # fmt: skip
@@ -176,7 +177,12 @@ def account_options(job: Job) -> list[str]:
     if job.account is None:
         return []
     usual = {"slurm": "--account={account}", "pbs": "-P {account}", "age": "-P {account}"}
-    return [(job.site.account_option or usual[job.scheduler]).format(account=job.account)]
+    return [(job.site.account_option or usual[job.scheduler]).format(account=shlex.quote(job.account))]
+
+
+def submit_options(job: Job) -> list[str]:
+    """Options that the submitting command itself must have, quoted for the shell."""
+    return account_options(job) if job.site.account_on_command_line else []
 
 
 def _pyxis(site: Site, mounts: Sequence[str]) -> str:

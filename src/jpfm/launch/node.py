@@ -36,7 +36,7 @@ OVER = "over"
 LOOK_SECONDS = 0.5
 _OVER_SECONDS = 45
 _AGAIN_SECONDS = 10
-ASKING = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
+ASKING = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass
@@ -121,15 +121,15 @@ class Node:
 
     def _outcome(self, code: int) -> int:
         """The code of the first of this node's processes that failed; torchrun itself only knows 0 and 1."""
-        if code == 0:
-            return 0
         own = range(self.rank * self.processes, (self.rank + 1) * self.processes)
         folder = os.environ.get(ending.FOLDER)
         codes = [end.code for end in ending.read(Path(folder)) if end.rank in own] if folder else []
         failed = [found for found in codes if found not in (0, Preempted.exit_code)]
         if failed:
             return failed[0]
-        return Preempted.exit_code if codes or self.asked is not None else code
+        if Preempted.exit_code in codes or (code and self.asked is not None):
+            return Preempted.exit_code
+        return code
 
 
 def _ignore_signals() -> None:
@@ -160,12 +160,21 @@ def main(words: Sequence[str] | None = None, kind: "type[Node] | None" = None) -
     parser.add_argument("--head", required=True, help="address of the first node")
     parser.add_argument("--jobs", type=Path, required=True, help="folder of the job")
     parser.add_argument("--until", type=float, help="seconds since 1970 at which to stop and save")
+    parser.add_argument("--told", action="store_true", help="to stop, while the node was prepared")
     parser.add_argument("--cache", type=Path, help="folder on this node's own disk, removed at the end")
     parser.add_argument("arguments", nargs="+", metavar="-- ARGUMENTS OF jpfm")
     given = parser.parse_args(words)
     setup()
     node = (kind or Node)(
-        given.rank, given.nodes, given.processes, given.head, given.port, given.jobs, given.until, given.arguments
+        given.rank,
+        given.nodes,
+        given.processes,
+        given.head,
+        given.port,
+        given.jobs,
+        given.until,
+        given.arguments,
+        "a signal" if given.told else None,
     )
     try:
         return node.run()

@@ -27,6 +27,10 @@ Kind = Literal["afterok", "afterany"]
 Word = Literal["queued", "waiting", "running", "ended", "failed", "cancelled"]
 
 
+_PBS_DELETED = 256 + 15
+"""Exit status of a job that SIGTERM ended: qdel, or its time limit."""
+
+
 class State(NamedTuple):
     """A job as its scheduler sees it."""
 
@@ -130,7 +134,13 @@ class Pbs:
                 allowed="Unknown Job Id|maintain job history|job_history_enable|has finished",
             )
             if shown.strip():
-                (fields,) = json.loads(shown)["Jobs"].values()
+                try:
+                    (fields,) = json.loads(shown)["Jobs"].values()
+                except (ValueError, KeyError) as error:
+                    raise EnvironmentProblem(
+                        f"the answer of qstat about {job} is not JSON as PBS gives it: {shown[:60]!r}",
+                        hint="this site has a qstat of its own; look with it, the job itself is not touched",
+                    ) from error
                 found[job] = _pbs_state(fields)
         return found
 
@@ -147,6 +157,8 @@ def _pbs_state(fields: Mapping[str, object]) -> State:
         return State("queued", comment)
     if letter in "REBSU":
         return State("running", str(fields.get("exec_host", "")))
+    if code == _PBS_DELETED:
+        return State("cancelled")
     return State("failed", f"exit code {code}") if code else State("ended")
 
 

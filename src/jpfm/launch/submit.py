@@ -19,7 +19,7 @@ from jpfm.core import artifact as artifacts
 from jpfm.core.errors import ArtifactError, EnvironmentProblem
 from jpfm.core.log import log
 from jpfm.launch.attempt import ENDS, LOGS, RUN
-from jpfm.launch.job import CONFIG, Job, account_options, render
+from jpfm.launch.job import CONFIG, Job, render, submit_options
 from jpfm.launch.node import STOP
 from jpfm.launch.schedulers import SCHEDULERS, State, ask
 from jpfm.launch.site import Scheduler
@@ -79,7 +79,7 @@ def submit(job: Job, settings: str | None) -> list[Submitted]:
 
 def _hand_in(job: Job) -> Iterator[Submitted]:
     scheduler = SCHEDULERS[job.scheduler]
-    options = shlex.split(" ".join(account_options(job))) if job.site.account_on_command_line else []
+    options = shlex.split(" ".join(submit_options(job)))
     before: list[str] = []
     for part in job.parts():
         command = scheduler.submit_command(job.jobs / part.file, before, part.after, options)

@@ -19,11 +19,11 @@ from jpfm.core import ending
 from jpfm.core.errors import Preempted
 from jpfm.core.log import log
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
 
 class StopRequest:
-    """Turns SIGTERM, SIGUSR1 and Ctrl-C into a flag that the loop reads at the end of a step."""
+    """Turns SIGTERM, SIGUSR1, SIGUSR2 (Grid Engine) and Ctrl-C into a flag that the loop reads at the end of a step."""
 
     def __init__(self, grace_seconds: float) -> None:
         self.name: str | None = None

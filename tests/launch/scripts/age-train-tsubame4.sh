@@ -12,8 +12,16 @@
 #$ -r n
 #$ -cwd
 #$ -j y
+#$ -notify
 #$ -o /shared/me/runs/8B.jobs/logs/$JOB_NAME-$JOB_ID.log
 set -euo pipefail
+
+told='' started=''
+tell() { # time is nearly over, preempted or cancelled: save and end
+  told=yes
+  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
+}
+trap tell USR1 USR2 TERM # from the first line on: a signal that nobody awaits would end this script
 
 jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
 cd /shared/me
@@ -37,7 +45,7 @@ export PYTORCH_ALLOC_CONF=expandable_segments:True
 container=$(command -v apptainer || command -v singularity)
 python=("$container" exec --nv --bind /shared/me /shared/jpfm.sif python3)
 here=("${python[@]}")
-cache=${T4TMPDIR:-$TMPDIR}/jpfm-$(id -u)-$job # on the node's own disk; the launcher removes it at the end
+cache=${T4TMPDIR:-${TMPDIR:-$TMP}}/jpfm-$(id -u)-$job # on the node's own disk; the launcher removes it at the end
 export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
 if [ "${1:-}" = node ]; then # the first node starts this script on each of them with these words
   head=$2 port=$3 until=$5
@@ -46,7 +54,7 @@ if [ "${1:-}" = node ]; then # the first node starts this script on each of them
   rank=$6
   export JPFM_NODE=$7
   exec "${python[@]}" -m jpfm.launch.node --rank "$rank" --nodes 2 --processes 4 \
-    --head "$head" --port "$port" --jobs "$jobs" --cache "$cache" ${until:+--until "$until"} -- \
+    --head "$head" --port "$port" --jobs "$jobs" --cache "$cache" ${until:+--until "$until"} ${told:+--told} -- \
     train /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B
 fi
 
@@ -58,7 +66,8 @@ else
 fi
 head=${hosts[0]}
 port=$((20000 + job % 10000)) # another one for each job
-# without -notify and soft limits there is no warning before the time limit: the processes watch the clock
+# -notify warns of qdel (SIGUSR2), but at the time limit itself, and a soft limit (-l s_rt) kills jobs that have tasks on
+# other hosts: the processes watch the clock
 until=$(($(date +%s) + 86100))
 begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}") || {
   code=$?
@@ -69,25 +78,22 @@ export JPFM_ENDS=$jobs/ends/$begun # each process writes there how it ended
 others=()
 for ((n = 1; n < 2; n++)); do # the first node is this one
   command=(/bin/bash "$jobs/job.sh" node "$head" "$port" "$JPFM_ENDS" "$until" "$n" "${hosts[n]}")
-  qrsh -inherit -nostdin -V "${hosts[n]}" "${command[@]}" </dev/null &
+  qrsh -inherit -nostdin -noshell -V "${hosts[n]}" "${command[@]}" </dev/null &
   others+=($!)
 done
 
 start() { # exec: a signal to the background process below reaches the command itself
   exec bash "$jobs/job.sh" node "$head" "$port" "$JPFM_ENDS" "$until" 0 "${hosts[0]}"
 }
-told='' started=''
-tell() { # time is nearly over, preempted or cancelled: save and end
-  told=yes
-  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
-}
-trap tell USR1 TERM
-start </dev/null &
-started=$!
-[ -z "$told" ] || tell
-code=0
-wait "$started" || code=$?
-while kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
+code=75
+if [ -z "$told" ]; then
+  start </dev/null &
+  started=$!
+  [ -z "$told" ] || tell
+  code=0
+  wait "$started" || code=$?
+fi
+while [ -n "$started" ] && kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
   code=0
   wait "$started" || code=$?
 done
@@ -96,7 +102,7 @@ for ((n = 0; n < 60; n++)); do # when one node has ended the others have a minut
   kill -0 "${others[@]}" 2>/dev/null || break
   sleep 1
 done
-trap '' USR1 TERM # what is left takes a second
+trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?

@@ -16,6 +16,13 @@
 #PBS -v USE_SSH=1
 set -euo pipefail
 
+told='' started=''
+tell() { # time is nearly over, preempted or cancelled: save and end
+  told=yes
+  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
+}
+trap tell USR1 USR2 TERM # from the first line on: a signal that nobody awaits would end this script
+
 jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
 cd /shared/me
 
@@ -46,7 +53,7 @@ if [ "${1:-}" = node ]; then # the first node starts this script on each of them
   rank=$6
   export JPFM_NODE=$7
   exec "${python[@]}" -m jpfm.launch.node --rank "$rank" --nodes 4 --processes 8 \
-    --head "$head" --port "$port" --jobs "$jobs" --cache "$cache" ${until:+--until "$until"} -- \
+    --head "$head" --port "$port" --jobs "$jobs" --cache "$cache" ${until:+--until "$until"} ${told:+--told} -- \
     train /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B
 fi
 
@@ -72,18 +79,15 @@ done
 start() { # exec: a signal to the background process below reaches the command itself
   exec bash "$jobs/job.sh" node "$head" "$port" "$JPFM_ENDS" "$until" 0 "${hosts[0]}"
 }
-told='' started=''
-tell() { # time is nearly over, preempted or cancelled: save and end
-  told=yes
-  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
-}
-trap tell USR1 TERM
-start </dev/null &
-started=$!
-[ -z "$told" ] || tell
-code=0
-wait "$started" || code=$?
-while kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
+code=75
+if [ -z "$told" ]; then
+  start </dev/null &
+  started=$!
+  [ -z "$told" ] || tell
+  code=0
+  wait "$started" || code=$?
+fi
+while [ -n "$started" ] && kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
   code=0
   wait "$started" || code=$?
 done
@@ -92,7 +96,7 @@ for ((n = 0; n < 60; n++)); do # when one node has ended the others have a minut
   kill -0 "${others[@]}" 2>/dev/null || break
   sleep 1
 done
-trap '' USR1 TERM # what is left takes a second
+trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?

@@ -19,6 +19,13 @@
 #SBATCH --requeue
 set -euo pipefail
 
+told='' started=''
+tell() { # time is nearly over, preempted or cancelled: save and end
+  told=yes
+  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
+}
+trap tell USR1 USR2 TERM # from the first line on: a signal that nobody awaits would end this script
+
 jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
 cd /shared/me
 
@@ -49,7 +56,7 @@ if [ "${1:-}" = node ]; then # the first node starts this script on each of them
   rank=$SLURM_PROCID
   export JPFM_NODE=$SLURMD_NODENAME
   exec "${python[@]}" -m jpfm.launch.node --rank "$rank" --nodes 8 --processes 8 \
-    --head "$head" --port "$port" --jobs "$jobs" --cache "$cache" ${until:+--until "$until"} -- \
+    --head "$head" --port "$port" --jobs "$jobs" --cache "$cache" ${until:+--until "$until"} ${told:+--told} -- \
     doctor --cluster --out /shared/me/runs/8B --scratch /tmp
 fi
 
@@ -72,23 +79,20 @@ start() { # exec: a signal to the background process below reaches the command i
   exec srun --nodes=8 --ntasks=8 --ntasks-per-node=1 --cpus-per-task=112 --kill-on-bad-exit=0 --wait=60 \
     bash "$jobs/job.sh" node "$head" "$port" "$JPFM_ENDS" "$until"
 }
-told='' started=''
-tell() { # time is nearly over, preempted or cancelled: save and end
-  told=yes
-  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
-}
-trap tell USR1 TERM
-start </dev/null &
-started=$!
-[ -z "$told" ] || tell
-code=0
-wait "$started" || code=$?
-while kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
+code=75
+if [ -z "$told" ]; then
+  start </dev/null &
+  started=$!
+  [ -z "$told" ] || tell
+  code=0
+  wait "$started" || code=$?
+fi
+while [ -n "$started" ] && kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
   code=0
   wait "$started" || code=$?
 done
 touch "$JPFM_ENDS/over" # launchers that are still there end in a minute
-trap '' USR1 TERM # what is left takes a second
+trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?

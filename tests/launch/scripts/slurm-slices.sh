@@ -18,6 +18,13 @@
 #SBATCH --requeue
 set -euo pipefail
 
+told='' started=''
+tell() { # time is nearly over, preempted or cancelled: save and end
+  told=yes
+  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
+}
+trap tell USR1 USR2 TERM # from the first line on: a signal that nobody awaits would end this script
+
 jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
 cd /shared/me
 
@@ -48,22 +55,19 @@ export JPFM_ENDS=$jobs/ends/$begun # each process writes there how it ended
 start() { # exec: a signal to the background process below reaches the command itself
   exec "${here[@]}" -m jpfm data build /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B --workers 64 --slice "$task/8"
 }
-told='' started=''
-tell() { # time is nearly over, preempted or cancelled: save and end
-  told=yes
-  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
-}
-trap tell USR1 TERM
-start </dev/null &
-started=$!
-[ -z "$told" ] || tell
-code=0
-wait "$started" || code=$?
-while kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
+code=75
+if [ -z "$told" ]; then
+  start </dev/null &
+  started=$!
+  [ -z "$told" ] || tell
+  code=0
+  wait "$started" || code=$?
+fi
+while [ -n "$started" ] && kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
   code=0
   wait "$started" || code=$?
 done
-trap '' USR1 TERM # what is left takes a second
+trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" --task "$task" || next=$?
@@ -94,6 +98,13 @@ exit $next
 #SBATCH --requeue
 set -euo pipefail
 
+told='' started=''
+tell() { # time is nearly over, preempted or cancelled: save and end
+  told=yes
+  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
+}
+trap tell USR1 USR2 TERM # from the first line on: a signal that nobody awaits would end this script
+
 jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
 cd /shared/me
 
@@ -123,22 +134,19 @@ export JPFM_ENDS=$jobs/ends/$begun # each process writes there how it ended
 start() { # exec: a signal to the background process below reaches the command itself
   exec "${here[@]}" -m jpfm data build /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B --workers 64 --finish
 }
-told='' started=''
-tell() { # time is nearly over, preempted or cancelled: save and end
-  told=yes
-  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
-}
-trap tell USR1 TERM
-start </dev/null &
-started=$!
-[ -z "$told" ] || tell
-code=0
-wait "$started" || code=$?
-while kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
+code=75
+if [ -z "$told" ]; then
+  start </dev/null &
+  started=$!
+  [ -z "$told" ] || tell
+  code=0
+  wait "$started" || code=$?
+fi
+while [ -n "$started" ] && kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
   code=0
   wait "$started" || code=$?
 done
-trap '' USR1 TERM # what is left takes a second
+trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?

@@ -20,6 +20,13 @@
 #SBATCH --requeue
 set -euo pipefail
 
+told='' started=''
+tell() { # time is nearly over, preempted or cancelled: save and end
+  told=yes
+  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
+}
+trap tell USR1 USR2 TERM # from the first line on: a signal that nobody awaits would end this script
+
 jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
 cd /shared/me
 
@@ -47,7 +54,7 @@ if [ "${1:-}" = node ]; then # the first node starts this script on each of them
   export JPFM_NODE=$SLURMD_NODENAME
   python=(python3)
   exec "${python[@]}" -m jpfm.launch.node --rank "$rank" --nodes 2 --processes 8 \
-    --head "$head" --port "$port" --jobs "$jobs" --cache "$cache" ${until:+--until "$until"} -- \
+    --head "$head" --port "$port" --jobs "$jobs" --cache "$cache" ${until:+--until "$until"} ${told:+--told} -- \
     train /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B
 fi
 
@@ -70,23 +77,20 @@ start() { # exec: a signal to the background process below reaches the command i
   exec srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=144 --kill-on-bad-exit=0 --wait=60 --container-image=docker://lab/jpfm:1 --container-mounts=/data:/data,/shared/me:/shared/me \
     bash "$jobs/job.sh" node "$head" "$port" "$JPFM_ENDS" "$until"
 }
-told='' started=''
-tell() { # time is nearly over, preempted or cancelled: save and end
-  told=yes
-  [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
-}
-trap tell USR1 TERM
-start </dev/null &
-started=$!
-[ -z "$told" ] || tell
-code=0
-wait "$started" || code=$?
-while kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
+code=75
+if [ -z "$told" ]; then
+  start </dev/null &
+  started=$!
+  [ -z "$told" ] || tell
+  code=0
+  wait "$started" || code=$?
+fi
+while [ -n "$started" ] && kill -0 "$started" 2>/dev/null; do # a trap ends `wait`, not the work
   code=0
   wait "$started" || code=$?
 done
 touch "$JPFM_ENDS/over" # launchers that are still there end in a minute
-trap '' USR1 TERM # what is left takes a second
+trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?
