@@ -133,6 +133,19 @@ def test_the_first_node_has_ended_long_ago(config: Path, tmp_path: Path) -> None
     assert not children(process.pid)
 
 
+def test_a_launcher_that_is_killed_leaves_no_process(config: Path, tmp_path: Path) -> None:
+    """Its processes save and end instead of computing on where nobody knows of them."""
+    out = tmp_path / "model"
+    with node(tmp_path / "jobs", "train", config, "--out", out) as process:
+        wait_for(lambda: steps(out) > 3)
+        (torchrun,) = children(process.pid)
+        ranks = children(torchrun)
+        assert len(ranks) == 2
+        process.kill()
+        wait_for(lambda: not any(Path(f"/proc/{rank}").exists() for rank in ranks))
+    assert (out.with_name("model.partial") / f"steps/step-{steps(out):08d}/manifest.json").exists()
+
+
 PBS = Site(
     title="no scheduler", scheduler="pbs", queue="cpu", queues={"cpu": Queue(gpus_per_node=0, cpus_per_node=1)},
     remote="ssh", scratch="/dev/shm", requeue=False,

@@ -6,6 +6,7 @@ Result paths go to stdout, everything else to stderr. Exit codes: 0 ok, 2 usage 
 
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,7 @@ from jpfm.cli.shared import Dry, Out, Overrides, Workers, emit, load_config, sho
 from jpfm.core import ending
 from jpfm.core import log as logs
 from jpfm.core.errors import EnvironmentProblem, JpfmError, Preempted
+from jpfm.core.parent import end_with_parent
 
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
 app = typer.Typer(
@@ -128,6 +130,8 @@ def verify(
 
 def main() -> None:
     """Entry point: run a command and turn what goes wrong into a sentence and an exit code."""
+    if ending.is_read_by_a_launcher():
+        end_with_parent(signal.SIGTERM)
     try:
         code = _guarded()
     except Exception as error:

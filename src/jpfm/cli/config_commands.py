@@ -20,6 +20,7 @@ _MODELS = {
     "train": ("jpfm.train.config", "TrainConfig"),
     "eval": ("jpfm.eval.run", "EvalConfig"),
     "pipeline": ("jpfm.pipeline", "PipelineConfig"),
+    "site": ("jpfm.launch.site", "Site"),
 }
 STAGES = tuple(_MODELS)
 

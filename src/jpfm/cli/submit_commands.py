@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from jpfm.cli.config_commands import model_of
 from jpfm.cli.shared import DefaultCommand, EngineOption, Out, Overrides, emit, load_config, print_table, require_out
 from jpfm.core.config import Loaded, read_file
 from jpfm.core.errors import EnvironmentProblem, UsageError
 from jpfm.core.log import log
 
 _HOURS = 24
+_STAGES = ("train", "data", "tokens", "eval")
 SchedulerName = Literal["slurm", "pbs", "age"]
 
 SchedulerOption = Annotated[
@@ -176,20 +178,14 @@ def _hand_in(job: Any, settings: str | None, print_: bool) -> None:
 
 def _loaded(config: Path, overrides: Sequence[str] | None) -> tuple[Loaded[Any], Any]:
     """The settings, by what the file says it is."""
-    from jpfm.data.recipe import Recipe
-    from jpfm.eval.run import EvalConfig
-    from jpfm.tokens.pack import TokensConfig
-    from jpfm.train.config import TrainConfig
-
-    models: dict[str, Any] = {"train": TrainConfig, "data": Recipe, "tokens": TokensConfig, "eval": EvalConfig}
     root = read_file(config)
     named = root.value.get("stage") if isinstance(root.value, dict) else None
     stage = named.value if named is not None else None
-    if stage not in models:
+    if stage not in _STAGES:
         raise UsageError(
-            f"{config}: stage '{stage}' is none that can be submitted", hint=f"those can: {', '.join(models)}"
+            f"{config}: stage '{stage}' is none that can be submitted", hint=f"those can: {', '.join(_STAGES)}"
         )
-    return load_config(config, models[stage], overrides), stage
+    return load_config(config, model_of(str(stage)), overrides), stage
 
 
 def _site(name: str | None, scheduler: SchedulerName | None, settings: Sequence[str] | None) -> Any:

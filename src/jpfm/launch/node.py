@@ -28,6 +28,7 @@ from types import FrameType
 from jpfm.core import ending
 from jpfm.core.errors import Preempted
 from jpfm.core.log import log, setup
+from jpfm.core.parent import end_with_parent
 
 STOP = "stop"
 """A file of this name in the folder of a job asks it to save and end."""
@@ -75,7 +76,7 @@ class Node:
         environment = os.environ | {"TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGQUIT"}
         with subprocess.Popen(
             self.command(), env=environment, start_new_session=True,
-            preexec_fn=_ignore_signals,  # noqa: PLW1509 - there are no threads
+            preexec_fn=_prepare_launcher,  # noqa: PLW1509 - there are no threads
         ) as launcher:  # fmt: skip
             while True:
                 if self._is_over():
@@ -132,8 +133,12 @@ class Node:
         return code
 
 
-def _ignore_signals() -> None:
-    """torchrun ignores what schedulers send to every process of a job; the processes it starts have handlers."""
+def _prepare_launcher() -> None:
+    """torchrun ignores what schedulers send to every process of a job, and does not outlive this one.
+
+    The processes it starts have handlers of their own, and stop and save when it ends.
+    """
+    end_with_parent(signal.SIGKILL)
     for number in ASKING:
         signal.signal(number, signal.SIG_IGN)
 
