@@ -103,7 +103,7 @@ class Run:
         except AssertionError as error:
             for rank, code in enumerate(self.codes()):
                 if code is None:
-                    self.send(rank, signal.SIGUSR2)
+                    self.send(rank, signal.SIGQUIT)
             time.sleep(0.5)
             self.end()
             raise AssertionError(f"{error}: {self.codes()}\n{self.errors()}") from None

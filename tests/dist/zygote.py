@@ -75,7 +75,7 @@ def _fork(rank: int, request: dict[str, Any]) -> int:
             file = os.open(folder / f"{rank}.{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             os.dup2(file, number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        faulthandler.register(signal.SIGUSR2, all_threads=True)  # where a process hangs, for the test that waits for it
+        faulthandler.register(signal.SIGQUIT, all_threads=True)  # where a process hangs, for the test that waits for it
         os.environ.update({name: value.replace("RANK", str(rank)) for name, value in request["environ"].items()})
         code = _run(request)
     except BaseException:
