@@ -22,6 +22,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from jpfm.core import ending
 from jpfm.core.errors import EnvironmentProblem
 from jpfm.core.log import log
 
@@ -154,11 +155,13 @@ class Meeting:
         while True:
             time.sleep(0.5)
             if time.monotonic() > self._until:
-                log.error(
-                    "process %d: nothing moved in '%s'. Hint: something on this node hangs, or the store on %s, "
-                    "where the first process runs, does not answer; look at both",
-                    self.rank, self._stage, os.environ.get("MASTER_ADDR", "this machine"),
-                )  # fmt: skip
+                text = f"process {self.rank}: nothing moved in '{self._stage}'"
+                hint = (
+                    f"something on this node hangs, or the store on {os.environ.get('MASTER_ADDR', 'this machine')}, "
+                    "where the first process runs, does not answer; look at both"
+                )
+                log.error("%s. Hint: %s", text, hint)
+                ending.record(EnvironmentProblem.exit_code, text, hint)
                 sys.stderr.flush()
                 os._exit(EnvironmentProblem.exit_code)
 
