@@ -71,7 +71,56 @@ def test_stopped_for_good_does_not_begin_again(ledger: Ledger) -> None:
 def test_a_launcher_that_was_signalled_after_all_had_ended_well(ledger: Ledger) -> None:
     start = begin(ledger)
     say(ledger, start, 0, 0)
+    ledger.out.mkdir()
+    (ledger.out / "manifest.json").write_text("{}")
     assert ledger.end(start, 138) == 0
+
+
+def test_one_process_ended_well_and_another_was_killed_before_the_end_was_written(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    start = begin(ledger)
+    say(ledger, start, 1, 0)
+    (tmp_path / "job.log").write_text("  exitcode  : -9 (pid: 4711)\n")
+    assert ledger.end(start, 1, log=tmp_path / "job.log") == 75
+    assert [attempt.outcome for attempt in ledger.attempts()] == ["failed"]
+
+
+def test_stopped_again_and_again_before_the_first_step(ledger: Ledger) -> None:
+    """A model that loads for longer than the time limit leaves."""
+    assert [ledger.end(begin(ledger), 138) for _ in range(3)] == [75, 75, 6]
+    assert "crash loop: 3 starts in a row and no new checkpoint between" in str(ledger.crash_loop())
+
+
+def test_stopped_again_and_again_with_progress(ledger: Ledger) -> None:
+    for number in range(1, 7):
+        start = begin(ledger)
+        say(ledger, start, 0, 75)
+        steps(ledger, reached=number, checkpoint=number)
+        assert ledger.end(start, 0) == 75
+
+
+def test_words_of_an_earlier_start_in_the_same_log(ledger: Ledger, tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    log.write_text("RuntimeError: of the first start\n")
+    number = ledger.begin("7", "n1", log=log)
+    assert number is not None
+    with log.open("a") as file:
+        file.write("ValueError: of this one\n")
+    ledger.end(number, 1, log=log)
+    again = ledger.begin("7", "n1", log=log)
+    assert again is not None
+    ledger.end(again, 1, log=log)
+    messages = [attempt.failure.message for attempt in ledger.attempts() if attempt.failure]
+    assert messages == ["ValueError: of this one", "it ended with code 1 and no word"]
+
+
+def test_failing_tasks_are_no_crash_loop(ledger: Ledger) -> None:
+    for task in ("0", "1", "2", "3"):
+        number = ledger.begin("7", "n1", task)
+        assert number is not None
+        assert ledger.end(number, 3, task=task) == 3
+    assert ledger.crash_loop() is None
 
 
 def test_saved_begins_again(ledger: Ledger) -> None:
@@ -127,7 +176,8 @@ def test_a_save_between_failures_is_no_loop(ledger: Ledger) -> None:
         assert fail(ledger) == 75
     start = begin(ledger)
     say(ledger, start, 0, 75)
-    assert ledger.end(start, 1) == 75
+    steps(ledger, reached=9, checkpoint=9)
+    assert ledger.end(start, 0) == 75
     for _ in range(2):
         assert fail(ledger) == 75
 

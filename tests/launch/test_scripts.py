@@ -3,6 +3,7 @@
 After a change of the templates: `JPFM_WRITE_SCRIPTS=1 pytest tests/launch/test_scripts.py`, then read the difference.
 """
 
+import dataclasses
 import os
 import re
 import shutil
@@ -135,3 +136,17 @@ def test_a_name_for_the_shell_is_quoted(case: str, tmp_path: Path, monkeypatch: 
         )
         assert shown.stdout == str(made.jobs)
         assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("case", ["slurm-train", "pbs-slices", "age-train-requeue"])
+def test_text_of_a_config_is_no_command(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with a line's end, a command line with one, and all that the shell would carry out."""
+    monkeypatch.chdir(tmp_path)
+    evil = "x\ntouch pwned\n#$(touch pwned)`touch pwned`;touch pwned"
+    made = dataclasses.replace(job(case, tmp_path), name=evil, line=f"jpfm submit 'name={evil}'", account="a$(b)")
+    for part in made.parts():
+        script = render(made, part)
+        lines = [line for line in script.splitlines() if "touch pwned" in line]
+        assert lines
+        assert all(line.startswith("#") for line in lines)
+        assert "jpfm-x_touch_pwned" in script

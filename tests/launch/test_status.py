@@ -82,7 +82,7 @@ def test_queued(run: Run) -> None:
 def test_waits_for_another(run: Run) -> None:
     run.handed("7")
     run.slurm({"7": "JobId=7 JobState=PENDING Reason=Dependency"})
-    assert state(run).startswith("waits for another job")
+    assert state(run) == "waits for another job (Dependency)"
 
 
 def test_starting_and_running(run: Run) -> None:
@@ -115,6 +115,65 @@ def test_failed_and_queued_again(run: Run) -> None:
     run.end(run.begin(), 5, "the connection is lost")
     assert state(run) == "failed, queued again (BeginTime)"
     assert status(run.out).error == "the connection is lost"
+
+
+def test_a_node_that_was_lost(run: Run) -> None:
+    """Slurm has put the job back, and nobody has noted its end."""
+    run.handed("7")
+    run.slurm({"7": "JobId=7 JobState=PENDING Reason=BeginTime Restarts=1"})
+    run.begin()
+    assert state(run) == "lost, queued again (BeginTime)"
+
+
+def test_the_next_of_a_chain(run: Run) -> None:
+    run.handed("7", "8")
+    run.slurm({"7": "JobId=7 JobState=FAILED Reason=x", "8": "JobId=8 JobState=PENDING Reason=Priority"})
+    run.end(run.begin("7"), 75)
+    assert state(run) == "saved, queued (Priority)"
+
+
+def test_a_second_start_that_has_no_step_yet(run: Run) -> None:
+    run.handed("7")
+    run.slurm({"7": "JobId=7 JobState=RUNNING Reason=None"})
+    run.trained(5)
+    metrics = run.out.with_name("model.partial") / "logs" / "metrics.jsonl"
+    os.utime(metrics, (1.0, 1.0))
+    run.end(run.begin(), 75)
+    run.begin()
+    assert state(run) == "starting"
+
+
+def test_a_build_that_runs(run: Run) -> None:
+    """It has no steps."""
+    run.described(stage="data")
+    run.handed("7")
+    run.slurm({"7": "JobId=7 JobState=RUNNING Reason=None"})
+    run.begin()
+    assert state(run) == "running"
+
+
+def test_slices_are_done_and_the_last_job_waits(run: Run) -> None:
+    run.described(stage="data", tasks=2)
+    run.handed("7", "8")
+    run.slurm({"7": "JobId=7 JobState=COMPLETED Reason=None", "8": "JobId=8 JobState=PENDING Reason=Priority"})
+    for task in ("0", "1"):
+        number = run.ledger.begin("7", "n1", task)
+        assert number is not None
+        run.ledger.end(number, 0, task=task)
+    assert state(run) == "queued (Priority)"
+
+
+def test_a_task_that_failed_is_told_though_others_went_on(run: Run) -> None:
+    run.described(stage="data", tasks=2)
+    run.handed("7")
+    run.slurm({"7": "JobId=7 JobState=RUNNING Reason=None"})
+    first = run.ledger.begin("7", "n1", "0")
+    assert first is not None
+    ending.record(3, "file 3 is broken", "mend it", {"JPFM_ENDS": str(run.jobs / "ends" / str(first))})
+    run.ledger.end(first, 3, task="0")
+    run.ledger.begin("7", "n1", "1")
+    found = status(run.out)
+    assert (found.state, found.error, found.progress) == ("running", "file 3 is broken", "0 of 2 tasks")
 
 
 def test_finished(run: Run) -> None:

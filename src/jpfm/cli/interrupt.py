@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 _AGAIN_SECONDS = 3.0
 _SOON_SECONDS = 0.05
 _CALLBACKS = "llvmlite."
@@ -35,7 +36,7 @@ def _again(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def interrupts() -> Iterator[None]:
     """Take the signals of this process; its main thread only."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    for number in SIGNALS:
         signal.signal(number, _interrupt)
     signal.signal(signal.SIGALRM, _again)
     try:

@@ -110,7 +110,7 @@ def run(
         stage=stage, name=getattr(loaded.config, "name", target.name), out=target.absolute(), site=place,
         scheduler=place.scheduler, queue_name=queue_name, queue=there, nodes=nodes, gpus=wanted,
         cpus=cpus or max(1, int(there.cpus_per_node * share)), seconds=_seconds(time, there.max_hours),
-        stop_before=stop_before or jobs.last_seconds(size, place), chain=chain, tasks=tasks,
+        stop_before=stop_before or jobs.last_seconds(stage, size, place), chain=chain, tasks=tasks,
         spread_decisions=_decisions(loaded.config) if spread_decisions else 0, ray=engine == "ray",
         follow=follow.absolute() if follow is not None else None, account=account, exclude=_excluded(exclude),
         line=_line(),
@@ -133,8 +133,8 @@ def submit_preflight(
     job = jobs.Job(
         stage="doctor", name="preflight", out=target.absolute(), site=place, scheduler=place.scheduler,
         queue_name=queue_name, queue=there, nodes=nodes, gpus=there.gpus_per_node if gpus is None else gpus,
-        cpus=there.cpus_per_node, seconds=_seconds(time or "0:30", there.max_hours), stop_before=60, account=account,
-        exclude=_excluded(exclude), line=_line(),
+        cpus=there.cpus_per_node, seconds=_seconds(time or "0:30", there.max_hours),
+        stop_before=jobs.last_seconds("doctor", 0.0, place), account=account, exclude=_excluded(exclude), line=_line(),
     )  # fmt: skip
     refuse.check(job)
     _hand_in(job, None, print_)

@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 from jpfm.core import artifact as artifacts
 from jpfm.core import ending
-from jpfm.core.errors import EnvironmentProblem, ModelError, Preempted
+from jpfm.core.errors import EnvironmentProblem, ModelError, Preempted, UsageError
 from jpfm.launch.node import STOP
 from jpfm.model.checkpoints import finished_steps
 
@@ -38,7 +38,9 @@ _SIGNALLED = (128 + 10, 128 + 15, -10, -15)
 """Codes of a process that SIGUSR1 or SIGTERM ended before it could take them."""
 _WORTH_A_TRY = (1, EnvironmentProblem.exit_code, ModelError.exit_code)
 _KILLED = re.compile(r"exitcode\s*:\s*(-\d+)")
-_ERROR = re.compile(r"^(?:\[rank\d+\]: )?((?:\w+\.)*\w*(?:Error|Exception)): (.+)$", re.MULTILINE)
+_ERROR = re.compile(
+    r"^(?:\[rank\d+\]: )?((?:\w+\.)*(?!ChildFailedError|SignalException)\w*(?:Error|Exception)): (.+)$", re.MULTILINE
+)
 _TAIL_BYTES = 1 << 17
 
 Outcome = Literal["finished", "stopped", "failed", "lost"]
@@ -59,8 +61,10 @@ class Attempt(NamedTuple):
     job: str
     nodes: str
     began: float
+    begun_at: int
+    """Steps of the newest checkpoint when it began."""
     checkpoint: int
-    """Steps of the newest checkpoint when it was over, or now."""
+    """The same when it was over, or now."""
     outcome: Outcome | None
     """None while it runs; also of one that was lost with its node, until the next one begins."""
     step: int | None
@@ -107,7 +111,7 @@ class Ledger:
                 failure = Failure(1, "it ended without a word: its node was lost, or it was killed", "see its log")
             found.append(Attempt(
                 number, row["job"], row["nodes"], row["time"],
-                (end or after or {"checkpoint": checkpoint(self.out)})["checkpoint"],
+                row["checkpoint"], (end or after or {"checkpoint": checkpoint(self.out)})["checkpoint"],
                 "lost" if lost else end["outcome"] if end else None, end["step"] if end else None, failure, row["task"],
             ))  # fmt: skip
             following[row["task"]] = row
@@ -128,7 +132,7 @@ class Ledger:
             cut = file.read(1) not in (b"", b"\n")  # by a kill: what it left stays a line of its own
             file.write(b"\n" * cut + line + b"\n")
 
-    def begin(self, job: str, nodes: str, task: str = "") -> int | None:
+    def begin(self, job: str, nodes: str, task: str = "", log: Path | None = None) -> int | None:
         """Note a start. Returns its number, or None where there is nothing to do; says why on stderr."""
         if (self.jobs / STOP).exists():
             _say(f"{self.out.name} was stopped by `jpfm submit stop`; submit it again to go on")
@@ -139,9 +143,14 @@ class Ledger:
         number = self._take_number()
         self._append({
             "event": "begin", "start": number, "job": job, "nodes": nodes, "task": task,
-            "checkpoint": checkpoint(self.out),
+            "checkpoint": checkpoint(self.out), "log_bytes": log.stat().st_size if log and log.exists() else 0,
         })  # fmt: skip
         return number
+
+    def _log_bytes(self, start: int) -> int:
+        """Where a start's words begin in the log that all starts of a job share."""
+        begun = (row for row in self._rows() if row["event"] == "begin" and row["start"] == start)
+        return int(next(begun, {"log_bytes": 0})["log_bytes"])
 
     def _take_number(self) -> int:
         number = max((int(path.name) for path in (self.jobs / ENDS).glob("[0-9]*")), default=0) + 1
@@ -166,13 +175,13 @@ class Ledger:
         if failure is None:
             return 0
         _say(f"start {start} ended with {failure.code}: {failure.message or 'no message'}")
-        if stopped:
-            return 0 if (self.jobs / STOP).exists() else _AGAIN
-        if task or failure.code not in _WORTH_A_TRY or self.run()["stage"] == "doctor":
+        if stopped and (self.jobs / STOP).exists():
+            return 0
+        if not stopped and (task or failure.code not in _WORTH_A_TRY or self.run()["stage"] == "doctor"):
             return failure.code
-        if (loop := self.crash_loop()) is not None:
+        if not task and (loop := self.crash_loop()) is not None:
             _say(f"error: {loop}")
-            return failure.code
+            return ModelError.exit_code if stopped else failure.code
         return _AGAIN
 
     def _why(self, start: int, code: int, log: Path | None) -> Failure | None:
@@ -180,31 +189,33 @@ class Ledger:
         ends = ending.read(self.jobs / ENDS / str(start))
         told = [end for end in ends if end.code not in (0, _AGAIN)]
         saved = [end for end in ends if end.code == _AGAIN]
-        if not told and not saved and (code == 0 or ends):
+        if not told and not saved and (code == 0 or (ends and (self.out / artifacts.MANIFEST).exists())):
             return None
-        killed = _tail(log)
+        killed = _tail(log, self._log_bytes(start))
         # a lost connection is told by those who survive: what killed the other one is in its launcher's words
         if told and not (killed is not None and "connection" in told[0].message):
             return Failure(told[0].code, told[0].message, told[0].hint)
         if saved and not told:
             return Failure(_AGAIN, saved[0].message, saved[0].hint)
+        if not ends and code in (*_SIGNALLED, _AGAIN):
+            return Failure(_AGAIN, "stopped before the first step", "it starts again")
         if killed is not None and not saved:
             return killed
         if told:
             return Failure(told[0].code, told[0].message, told[0].hint)
-        if code in (*_SIGNALLED, _AGAIN):
-            return Failure(_AGAIN, "stopped before the first step", "it starts again")
-        return Failure(1, f"it ended with code {code} and no word", f"see {log or self.jobs / LOGS}")
+        known = code if UsageError.exit_code <= code <= ModelError.exit_code else 1
+        return Failure(known, f"it ended with code {code} and no word", f"see {log or self.jobs / LOGS}")
 
     def crash_loop(self) -> str | None:
         """The sentence about a job that fails again and again, or None. Only asked while no start of it runs.
 
         A new submission counts from the beginning.
         """
-        since = float(self.run()["submitted"])
+        since, trains = float(self.run()["submitted"]), self.run()["stage"] == "train"
         failed: list[Attempt] = []
-        for attempt in reversed([a for a in self.attempts() if a.began >= since]):
-            if attempt.outcome in ("finished", "stopped") or (failed and attempt.checkpoint != failed[0].checkpoint):
+        for attempt in reversed([a for a in self.attempts("") if a.began >= since]):
+            saved = attempt.outcome == "stopped" and not (trains and attempt.checkpoint == attempt.begun_at)
+            if attempt.outcome == "finished" or saved or (failed and attempt.checkpoint != failed[0].checkpoint):
                 break
             failed.append(attempt)
         if len(failed) < MAX_FAILURES:
@@ -212,7 +223,8 @@ class Ledger:
         steps = {attempt.step for attempt in failed}
         at = f"at step {failed[0].step}" if len(steps) == 1 and None not in steps else "and no new checkpoint between"
         words = failed[0].failure.message if failed[0].failure else "it ended without a word"
-        return f"crash loop: {len(failed)} failures in a row {at}; the last: {words}"
+        what = "starts" if any(attempt.outcome == "stopped" for attempt in failed) else "failures"
+        return f"crash loop: {len(failed)} {what} in a row {at}; the last: {words}"
 
 
 def checkpoint(out: Path) -> int:
@@ -239,19 +251,23 @@ def last_step(out: Path) -> int | None:
     return int(rows[-1]["step"]) if rows else None
 
 
-def _end_of(file: Path) -> str:
+def _end_of(file: Path, since: int = 0) -> str:
     with file.open("rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - _TAIL_BYTES))
+        begin = max(since, stream.seek(0, os.SEEK_END) - _TAIL_BYTES)
+        stream.seek(begin)
         text = stream.read().decode(errors="replace")
-    return text if size <= _TAIL_BYTES else text.partition("\n")[2]
+    return text if begin == since else text.partition("\n")[2]
 
 
-def _tail(log: Path | None) -> Failure | None:
-    """What the end of a log says about processes that could not speak for themselves."""
+def _tail(log: Path | None, since: int) -> Failure | None:
+    """What the end of a log says about processes that could not speak for themselves.
+
+    Args:
+        since: bytes of the log that earlier starts have written.
+    """
     if log is None or not log.exists():
         return None
-    text = _end_of(log)
+    text = _end_of(log, since)
     if found := _KILLED.findall(text):
         number = -int(found[-1])
         memory = "; SIGKILL often means that the node ran out of memory" if number == 9 else ""
@@ -284,7 +300,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if not given.task and (loop := ledger.crash_loop()) is not None:
         _say(f"error: {loop}")
         return ModelError.exit_code
-    number = ledger.begin(given.job, given.nodes, given.task)
+    number = ledger.begin(given.job, given.nodes, given.task, given.log)
     if number is None:
         return NOTHING_TO_DO
     sys.stdout.write(f"{number}\n")

@@ -31,7 +31,9 @@ _COMMANDS: dict[Stage, str] = {
     "train": "train", "data": "data build", "tokens": "tokens pack", "eval": "eval", "doctor": "doctor --cluster",
 }  # fmt: skip
 _LAST_SECONDS = 300
-"""How early a job is told to save, where saving takes no longer."""
+"""How early a run is told to save, where saving takes no longer."""
+_LAST_SECONDS_OF_OTHERS = 60
+"""The same of jobs that save as they go: a slice or a task is lost at most."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,27 @@ def render(job: Job, part: Part) -> str:
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,  # noqa: S701 - shell, quoted by `q`
     )  # fmt: skip
-    environment.filters["q"] = lambda value: shlex.quote(str(value))
+    environment.filters |= {"q": _quoted, "dq": _in_double_quotes, "one_line": _on_one_line}
     template = environment.get_template(f"{part.template}.jinja")
     return template.render(context(job, part)).lstrip("\n")
+
+
+def _quoted(value: object) -> str:
+    return shlex.quote(str(value))
+
+
+def _in_double_quotes(value: str) -> str:
+    """For the shell, which still puts in variables.
+
+    >>> _in_double_quotes('$HOME/a "b"')
+    '"$HOME/a \\\\"b\\\\""'
+    """
+    return '"' + re.sub(r'(["`\\])', r"\\\1", value) + '"'
+
+
+def _on_one_line(value: object) -> str:
+    """For a comment or a directive: what follows a line's end would be a command."""
+    return " ".join(str(value).split())
 
 
 def context(job: Job, part: Part) -> dict[str, Any]:
@@ -203,6 +223,8 @@ def clock_words(seconds: int) -> str:
     return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
-def last_seconds(checkpoint_bytes: float, site: Site) -> int:
+def last_seconds(stage: Stage, checkpoint_bytes: float, site: Site) -> int:
     """How long before its limit a job must be told to save, so that a checkpoint of that size is on disk in time."""
+    if stage != "train":
+        return _LAST_SECONDS_OF_OTHERS
     return max(_LAST_SECONDS, round(2 * checkpoint_bytes / (site.write_gb_per_second * 1e9)) + 60)

@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,8 @@ OVER = "over"
 LOOK_SECONDS = 0.5
 _OVER_SECONDS = 45
 _AGAIN_SECONDS = 10
+_HANDLED = {"TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGQUIT", "PET_SIGNALS_TO_HANDLE": "SIGQUIT"}
+"""Signals for which torchrun has handlers of its own: its environment, and the default of its option."""
 ASKING = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
 
 
@@ -59,8 +61,13 @@ class Node:
     again_at: float = 0.0
     """By the monotonic clock: when they are told again; 0 before the first time."""
 
+    alone: bool = False
+    """Run jpfm itself instead of torchrun with processes of it."""
+
     def command(self) -> list[str]:
         """The command that starts the processes."""
+        if self.alone:
+            return [sys.executable, "-m", "jpfm", *self.arguments]
         return [
             sys.executable, "-m", "torch.distributed.run",
             f"--nnodes={self.nodes}", f"--node-rank={self.rank}", f"--nproc-per-node={self.processes}",
@@ -72,27 +79,29 @@ class Node:
         """Start the processes and wait for them. Returns the exit code that says how they ended."""
         for number in ASKING:
             signal.signal(number, self._note)
-        log.info("node %d of %d: %s", self.rank, self.nodes, " ".join(self.command()))
-        environment = os.environ | {"TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGQUIT"}
+        code = self.supervise(self.command(), os.environ | _HANDLED)
+        return code if self.alone else self._outcome(code)
+
+    def supervise(self, command: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Run a command; while it runs, watch the clock and the file `stop`, and pass on what asks for an end."""
+        log.info("node %d of %d: %s", self.rank, self.nodes, " ".join(command))
         with subprocess.Popen(
-            self.command(), env=environment, start_new_session=True,
-            preexec_fn=_prepare_launcher,  # noqa: PLW1509 - there are no threads
-        ) as launcher:  # fmt: skip
+            command, env=environment, start_new_session=True,
+            preexec_fn=_with_this_process if self.alone else _prepare_launcher,  # noqa: PLW1509 - no threads here
+        ) as process:  # fmt: skip
             while True:
                 if self._is_over():
                     log.error(
                         "node %d: the first node has ended %d s ago; ending its processes", self.rank, _OVER_SECONDS
                     )
-                    for process in (*children(launcher.pid), launcher.pid):
-                        os.kill(process, signal.SIGKILL)
+                    for number in (*children(process.pid), process.pid):
+                        os.kill(number, signal.SIGKILL)
                 try:
-                    code = launcher.wait(LOOK_SECONDS)
-                    break
+                    return process.wait(LOOK_SECONDS)
                 except subprocess.TimeoutExpired:
                     self._look()
                 if self.asked is not None:
-                    self._tell(children(launcher.pid))
-        return self._outcome(code)
+                    self._tell([process.pid] if self.alone else children(process.pid))
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.asked = self.asked or signal.Signals(number).name
@@ -133,6 +142,11 @@ class Node:
         return code
 
 
+def _with_this_process() -> None:
+    """A command does not outlive this process: it stops and saves."""
+    end_with_parent(signal.SIGTERM)
+
+
 def _prepare_launcher() -> None:
     """torchrun ignores what schedulers send to every process of a job, and does not outlive this one.
 
@@ -160,9 +174,10 @@ def children(process: int) -> list[int]:
 def main(words: Sequence[str] | None = None, kind: "type[Node] | None" = None) -> int:
     """Entry point, also of other kinds of nodes."""
     parser = argparse.ArgumentParser(prog="python -m jpfm.launch.node", description=__doc__)
-    for name in ("rank", "nodes", "processes", "port"):
-        parser.add_argument(f"--{name}", type=int, required=True)
-    parser.add_argument("--head", required=True, help="address of the first node")
+    for name, default in (("rank", 0), ("nodes", 1), ("processes", 1), ("port", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--head", default="127.0.0.1", help="address of the first node")
+    parser.add_argument("--alone", action="store_true", help="one process on one node, without torchrun")
     parser.add_argument("--jobs", type=Path, required=True, help="folder of the job")
     parser.add_argument("--until", type=float, help="seconds since 1970 at which to stop and save")
     parser.add_argument("--told", action="store_true", help="to stop, while the node was prepared")

@@ -79,18 +79,8 @@ class RayNode(node.Node):
         command = [
             sys.executable, "-m", "jpfm", *self.arguments, "--engine", "ray", "--address", f"{address}:{self.port}"
         ]  # fmt: skip
-        log.info("%s", " ".join(command))
-        told = False
-        with subprocess.Popen(command, env=self._environment(token)) as build:
-            while True:
-                try:
-                    return build.wait(node.LOOK_SECONDS)
-                except subprocess.TimeoutExpired:
-                    self._look()
-                if self.asked is not None and not told:
-                    log.warning("%s: the build is told to stop", self.asked)
-                    build.send_signal(signal.SIGUSR1)
-                    told = True
+        self.alone = True  # a signal is for the build itself
+        return self.supervise(command, self._environment(token))
 
     def _worker(self) -> int:
         artifacts.write_text(self.meeting / _SEEN, socket.gethostbyname(self.head) + "\n")

@@ -68,8 +68,6 @@ def _check_time(job: Job, checkpoint_bytes: float) -> None:
             f"--time {clock_words(job.seconds)}: {job.queue_name} of {job.site.title} allows {most:g} hours",
             hint=f"--time {clock_words(int(most * 3600))} --chain {-(-job.seconds // int(most * 3600))}",
         )
-    if job.stage not in ("train", "doctor"):
-        return
     needed = round(checkpoint_bytes / (job.site.write_gb_per_second * 1e9))
     size = f"{checkpoint_bytes / 1e9:,.1f} GB at {job.site.write_gb_per_second:g} GB/s take {needed} s"
     if job.stop_before < needed:
@@ -81,7 +79,7 @@ def _check_time(job: Job, checkpoint_bytes: float) -> None:
         saving = f" ({size})" if needed else ""
         raise UsageError(
             f"--time {clock_words(job.seconds)}: a job is told to save {job.stop_before} s before its limit{saving} "
-            f"and needs about {_START_SECONDS} s to start: nothing is left to train",
+            f"and needs about {_START_SECONDS} s to start: nothing is left to work in",
             hint=f"--time {clock_words(4 * (job.stop_before + _START_SECONDS))} or more, or a smaller --stop-before",
         )
 

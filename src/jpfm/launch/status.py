@@ -66,10 +66,12 @@ def status(run: Path) -> Line:
     handed, unknown = _ask(jobs)
     rows = last_rows(out, _ROWS)
     done = (out / artifacts.MANIFEST).exists()
-    failure = attempts[-1].failure if attempts and attempts[-1].outcome in ("failed", "lost") else None
+    last_of_task = {attempt.task: attempt for attempt in attempts}
+    failures = [a.failure for a in last_of_task.values() if a.outcome in ("failed", "lost") and a.failure is not None]
+    worked = _last_worked(out) if described.get("stage") == "train" else None
     alive = [(entry, state) for entry, state in handed if state is not None and state.word in ALIVE]
     state = (
-        "finished" if done else f"unknown: {unknown}" if unknown else _alive(alive, attempts, rows) if alive
+        "finished" if done else f"unknown: {unknown}" if unknown else _alive(alive, attempts, worked) if alive
         else _over(ledger, attempts, handed, submitted=bool(described))
     )  # fmt: skip
     steps, last = _steps(out), rows[-1] if rows else {}
@@ -80,7 +82,9 @@ def status(run: Path) -> Line:
         tokens_per_second=_mean([row["tokens_per_second"] for row in rows]),
         hours=last.get("hours"), gpu_hours=last.get("gpu_hours"), hours_left=left,
         job=(alive[0] if alive else handed[-1])[0].id if handed else "",
-        error="" if failure is None or done else failure.message, hint="" if failure is None or done else failure.hint,
+        error=failures[0].message + (f" (and {len(failures) - 1} more tasks)" if len(failures) > 1 else "")
+        if failures and not done else "",
+        hint=failures[0].hint if failures and not done else "",
         progress=_slices(described, attempts),
     )  # fmt: skip
 
@@ -93,21 +97,28 @@ def _ask(jobs: Path) -> tuple[list[tuple[Submitted, State | None]], str]:
         return [], problem.message
 
 
-def _alive(
-    alive: Sequence[tuple[Submitted, State]], attempts: Sequence[Attempt], rows: Sequence[dict[str, Any]]
-) -> str:
-    """Words for a run that has a job in the queue or on nodes."""
+def _last_worked(out: Path) -> float:
+    """When a run last reached a step, in seconds since 1970; 0 where it never did."""
+    files = [path / artifacts.LOGS / "metrics.jsonl" for path in (out, out.with_name(out.name + ".partial"))]
+    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
+
+
+def _alive(alive: Sequence[tuple[Submitted, State]], attempts: Sequence[Attempt], worked: float | None) -> str:
+    """Words for a run that has a job in the queue or on nodes.
+
+    Args:
+        worked: when it last reached a step, in seconds since 1970; of what has no steps, None.
+    """
     states = [state for _, state in alive]
-    running = next((state for state in states if state.word == "running"), None)
-    if running is not None:
-        begun = attempts[-1] if attempts else None
-        if begun is None or begun.outcome is not None:
-            return "starting"
-        return "running" if rows or not begun.job else "starting"
-    queued = next((state for state in states if state.word == "queued"), states[0])
+    if any(state.word == "running" for state in states):
+        begun = [attempt for attempt in attempts if attempt.outcome is None]
+        return "running" if begun and (worked is None or worked >= begun[-1].began) else "starting"
+    entry, queued = next(((e, s) for e, s in alive if s.word == "queued"), alive[0])
     words = "queued" if queued.word == "queued" else "waits for another job"
-    if attempts:
-        words = f"{'saved' if attempts[-1].outcome == 'stopped' else attempts[-1].outcome}, {words} again"
+    last = attempts[-1] if attempts else None
+    if last is not None and not last.task:
+        outcome = {"stopped": "saved", None: "lost"}.get(last.outcome, last.outcome)
+        words = f"{outcome}, {words}{' again' if entry.id == last.job else ''}"
     return words + (f" ({queued.detail})" if queued.detail else "")
 
 

@@ -18,12 +18,14 @@
 #$ -o /shared/me/runs/8B.jobs/logs/$JOB_NAME-$JOB_ID.$TASK_ID.log
 set -euo pipefail
 
-told='' started=''
+told='' started='' cancelled=''
 tell() { # time is nearly over, preempted or cancelled: save and end
   told=yes
   [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
 }
-trap tell USR1 USR2 TERM # from the first line on: a signal that nobody awaits would end this script
+# From the first line on: a signal that nobody awaits would end this script. It comes from qdel, or from the scheduler
+# that begins the job again by itself; the time limit is watched below.
+trap 'cancelled=yes; tell' USR1 USR2 TERM
 
 jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
 cd /shared/me
@@ -37,15 +39,18 @@ log=/shared/me/runs/8B.jobs/logs/$JOB_NAME-$job.$SGE_TASK_ID.log
 export OMP_NUM_THREADS=8 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
-export NCCL_DEBUG=WARN
+export NCCL_DEBUG="WARN"
 # Blocks of GPU memory can grow, so tensors of changing sizes leave fewer gaps that nothing fits into.
-export PYTORCH_ALLOC_CONF=expandable_segments:True
+export PYTORCH_ALLOC_CONF="expandable_segments:True"
 python=(/shared/venv/bin/python)
 here=("${python[@]}")
 
 # --- Once, on the first node -------------------------------------------------------------------------------------------
 hosts=("$(hostname)")
-begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}" --task "$task") || {
+# -notify warns of qdel (SIGUSR2), but at the time limit itself, and a soft limit (-l s_rt) kills jobs that have tasks on
+# other hosts: the launcher watches the clock
+until=$(($(date +%s) + 86100))
+begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}" --task "$task") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
   exit $code # it failed too often at the same place
@@ -53,7 +58,8 @@ begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "
 export JPFM_ENDS=$jobs/ends/$begun # each process writes there how it ended
 
 start() { # exec: a signal to the background process below reaches the command itself
-  exec "${here[@]}" -m jpfm data build /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B --workers 8 --slice "$task/8"
+  exec "${here[@]}" -m jpfm.launch.node --alone --jobs "$jobs" ${until:+--until "$until"} -- \
+    data build /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B --workers 8 --slice "$task/8"
 }
 code=75
 if [ -z "$told" ]; then
@@ -71,7 +77,7 @@ trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" --task "$task" || next=$?
-if [ $next -eq 75 ]; then
+if [ $next -eq 75 ] && [ -z "$cancelled" ]; then
   exit 99 # AGE starts a job with this code again, under the same id
 fi
 exit $next
@@ -95,12 +101,14 @@ exit $next
 #$ -o /shared/me/runs/8B.jobs/logs/$JOB_NAME-$JOB_ID.log
 set -euo pipefail
 
-told='' started=''
+told='' started='' cancelled=''
 tell() { # time is nearly over, preempted or cancelled: save and end
   told=yes
   [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
 }
-trap tell USR1 USR2 TERM # from the first line on: a signal that nobody awaits would end this script
+# From the first line on: a signal that nobody awaits would end this script. It comes from qdel, or from the scheduler
+# that begins the job again by itself; the time limit is watched below.
+trap 'cancelled=yes; tell' USR1 USR2 TERM
 
 jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
 cd /shared/me
@@ -113,15 +121,18 @@ log=/shared/me/runs/8B.jobs/logs/$JOB_NAME-$job.log
 export OMP_NUM_THREADS=8 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
-export NCCL_DEBUG=WARN
+export NCCL_DEBUG="WARN"
 # Blocks of GPU memory can grow, so tensors of changing sizes leave fewer gaps that nothing fits into.
-export PYTORCH_ALLOC_CONF=expandable_segments:True
+export PYTORCH_ALLOC_CONF="expandable_segments:True"
 python=(/shared/venv/bin/python)
 here=("${python[@]}")
 
 # --- Once, on the first node -------------------------------------------------------------------------------------------
 hosts=("$(hostname)")
-begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}") || {
+# -notify warns of qdel (SIGUSR2), but at the time limit itself, and a soft limit (-l s_rt) kills jobs that have tasks on
+# other hosts: the launcher watches the clock
+until=$(($(date +%s) + 86100))
+begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
   exit $code # it failed too often at the same place
@@ -129,7 +140,8 @@ begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "
 export JPFM_ENDS=$jobs/ends/$begun # each process writes there how it ended
 
 start() { # exec: a signal to the background process below reaches the command itself
-  exec "${here[@]}" -m jpfm data build /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B --workers 8 --finish
+  exec "${here[@]}" -m jpfm.launch.node --alone --jobs "$jobs" ${until:+--until "$until"} -- \
+    data build /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B --workers 8 --finish
 }
 code=75
 if [ -z "$told" ]; then
@@ -147,7 +159,7 @@ trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?
-if [ $next -eq 75 ]; then
+if [ $next -eq 75 ] && [ -z "$cancelled" ]; then
   exit 99 # AGE starts a job with this code again, under the same id
 fi
 exit $next

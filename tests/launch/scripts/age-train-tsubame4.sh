@@ -16,12 +16,14 @@
 #$ -o /shared/me/runs/8B.jobs/logs/$JOB_NAME-$JOB_ID.log
 set -euo pipefail
 
-told='' started=''
+told='' started='' cancelled=''
 tell() { # time is nearly over, preempted or cancelled: save and end
   told=yes
   [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
 }
-trap tell USR1 USR2 TERM # from the first line on: a signal that nobody awaits would end this script
+# From the first line on: a signal that nobody awaits would end this script. It comes from qdel, or from the scheduler
+# that begins the job again by itself; the time limit is watched below.
+trap 'cancelled=yes; tell' USR1 USR2 TERM
 
 jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
 cd /shared/me
@@ -39,9 +41,9 @@ log=/shared/me/runs/8B.jobs/logs/$JOB_NAME-$job.log
 export OMP_NUM_THREADS=48 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
-export NCCL_DEBUG=WARN
+export NCCL_DEBUG="WARN"
 # Blocks of GPU memory can grow, so tensors of changing sizes leave fewer gaps that nothing fits into.
-export PYTORCH_ALLOC_CONF=expandable_segments:True
+export PYTORCH_ALLOC_CONF="expandable_segments:True"
 container=$(command -v apptainer || command -v singularity)
 python=("$container" exec --nv --bind /shared/me /shared/jpfm.sif python3)
 here=("${python[@]}")
@@ -67,9 +69,9 @@ fi
 head=${hosts[0]}
 port=$((20000 + job % 10000)) # another one for each job
 # -notify warns of qdel (SIGUSR2), but at the time limit itself, and a soft limit (-l s_rt) kills jobs that have tasks on
-# other hosts: the processes watch the clock
+# other hosts: the launcher watches the clock
 until=$(($(date +%s) + 86100))
-begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}") || {
+begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
   exit $code # it failed too often at the same place
@@ -106,7 +108,7 @@ trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?
-if [ $next -eq 75 ]; then
+if [ $next -eq 75 ] && [ -z "$cancelled" ]; then
   echo "saved; the next job of the chain goes on" >&2
 fi
 exit $next

@@ -16,12 +16,14 @@
 #PBS -v USE_SSH=1
 set -euo pipefail
 
-told='' started=''
+told='' started='' cancelled=''
 tell() { # time is nearly over, preempted or cancelled: save and end
   told=yes
   [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
 }
-trap tell USR1 USR2 TERM # from the first line on: a signal that nobody awaits would end this script
+# From the first line on: a signal that nobody awaits would end this script. It comes from qdel, or from the scheduler
+# that begins the job again by itself; the time limit is watched below.
+trap 'cancelled=yes; tell' USR1 USR2 TERM
 
 jobs=/shared/me/runs/8B.jobs # this script, its settings, its logs, and what became of each start
 cd /shared/me
@@ -37,11 +39,11 @@ exec >>"$log" 2>&1 # PBS keeps its own log on the node until the job ends
 export OMP_NUM_THREADS=24 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # NCCL uses the eight adapters of the compute network and not the ninth, which leads to the storage.
-export NCCL_IB_HCA=mlx5_ibn
+export NCCL_IB_HCA="mlx5_ibn"
 # When a call of NCCL fails, the log says which one and why.
-export NCCL_DEBUG=WARN
+export NCCL_DEBUG="WARN"
 # Blocks of GPU memory can grow, so tensors of changing sizes leave fewer gaps that nothing fits into.
-export PYTORCH_ALLOC_CONF=expandable_segments:True
+export PYTORCH_ALLOC_CONF="expandable_segments:True"
 python=(/shared/venv/bin/python)
 here=("${python[@]}")
 cache=${PBS_LOCALDIR:-/tmp}/jpfm-$(id -u)-$job # on the node's own disk; the launcher removes it at the end
@@ -61,9 +63,9 @@ fi
 mapfile -t hosts < <(awk '!seen[$0]++' "$PBS_NODEFILE")
 head=${hosts[0]}
 port=$((20000 + ${job%%[^0-9]*} % 10000)) # another one for each job
-# PBS gives no warning before the time limit: the processes watch the clock
+# PBS gives no warning before the time limit: the launcher watches the clock
 until=$(($(date +%s) + 86100))
-begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}") || {
+begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
   exit $code # it failed too often at the same place
@@ -100,7 +102,7 @@ trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?
-if [ $next -eq 75 ]; then
+if [ $next -eq 75 ] && [ -z "$cancelled" ]; then
   echo "saved; the next job of the chain goes on" >&2
 fi
 exit $next

@@ -17,7 +17,7 @@
 #SBATCH --requeue
 set -euo pipefail
 
-told='' started=''
+told='' started='' cancelled=''
 tell() { # time is nearly over, preempted or cancelled: save and end
   told=yes
   [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
@@ -35,9 +35,9 @@ log=/shared/me/runs/8B.jobs/logs/$SLURM_JOB_NAME-$job.log
 export OMP_NUM_THREADS=64 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
-export NCCL_DEBUG=WARN
+export NCCL_DEBUG="WARN"
 # Blocks of GPU memory can grow, so tensors of changing sizes leave fewer gaps that nothing fits into.
-export PYTORCH_ALLOC_CONF=expandable_segments:True
+export PYTORCH_ALLOC_CONF="expandable_segments:True"
 python=(/shared/venv/bin/python)
 here=("${python[@]}")
 cache=/tmp/jpfm-$(id -u)-$job # on the node's own disk; the launcher removes it at the end
@@ -58,8 +58,8 @@ mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 # address of the host that srun runs on.
 head=$(scontrol show node "${hosts[0]}" --oneliner | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
 port=$((20000 + SLURM_JOB_ID % 10000)) # another one for each job
-until= # Slurm sends a signal in time
-begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}") || {
+until='' # Slurm sends a signal in time
+begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
   exit $code # it failed too often at the same place
@@ -88,7 +88,7 @@ trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?
-if [ $next -eq 75 ]; then
+if [ $next -eq 75 ] && [ -z "$cancelled" ]; then
   own=$job
   state=$(scontrol show job "$own" --oneliner | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p')
   # Where Slurm itself ended the job it also knows whether it begins again: a lost node yes, scancel no.

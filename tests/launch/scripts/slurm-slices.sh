@@ -18,7 +18,7 @@
 #SBATCH --requeue
 set -euo pipefail
 
-told='' started=''
+told='' started='' cancelled=''
 tell() { # time is nearly over, preempted or cancelled: save and end
   told=yes
   [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
@@ -37,15 +37,16 @@ log=/shared/me/runs/8B.jobs/logs/$SLURM_JOB_NAME-${SLURM_ARRAY_JOB_ID}_$task.log
 export OMP_NUM_THREADS=64 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
-export NCCL_DEBUG=WARN
+export NCCL_DEBUG="WARN"
 # Blocks of GPU memory can grow, so tensors of changing sizes leave fewer gaps that nothing fits into.
-export PYTORCH_ALLOC_CONF=expandable_segments:True
+export PYTORCH_ALLOC_CONF="expandable_segments:True"
 python=(/shared/venv/bin/python)
 here=("${python[@]}")
 
 # --- Once, on the first node -------------------------------------------------------------------------------------------
 hosts=("$(hostname)")
-begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}" --task "$task") || {
+until='' # Slurm sends a signal in time
+begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}" --task "$task") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
   exit $code # it failed too often at the same place
@@ -53,7 +54,8 @@ begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "
 export JPFM_ENDS=$jobs/ends/$begun # each process writes there how it ended
 
 start() { # exec: a signal to the background process below reaches the command itself
-  exec "${here[@]}" -m jpfm data build /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B --workers 64 --slice "$task/8"
+  exec "${here[@]}" -m jpfm.launch.node --alone --jobs "$jobs" ${until:+--until "$until"} -- \
+    data build /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B --workers 64 --slice "$task/8"
 }
 code=75
 if [ -z "$told" ]; then
@@ -71,7 +73,7 @@ trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" --task "$task" || next=$?
-if [ $next -eq 75 ]; then
+if [ $next -eq 75 ] && [ -z "$cancelled" ]; then
   own=${SLURM_ARRAY_JOB_ID}_$task
   state=$(scontrol show job "$own" --oneliner | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p')
   # Where Slurm itself ended the job it also knows whether it begins again: a lost node yes, scancel no.
@@ -98,7 +100,7 @@ exit $next
 #SBATCH --requeue
 set -euo pipefail
 
-told='' started=''
+told='' started='' cancelled=''
 tell() { # time is nearly over, preempted or cancelled: save and end
   told=yes
   [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
@@ -116,15 +118,16 @@ log=/shared/me/runs/8B.jobs/logs/$SLURM_JOB_NAME-$job.log
 export OMP_NUM_THREADS=64 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
-export NCCL_DEBUG=WARN
+export NCCL_DEBUG="WARN"
 # Blocks of GPU memory can grow, so tensors of changing sizes leave fewer gaps that nothing fits into.
-export PYTORCH_ALLOC_CONF=expandable_segments:True
+export PYTORCH_ALLOC_CONF="expandable_segments:True"
 python=(/shared/venv/bin/python)
 here=("${python[@]}")
 
 # --- Once, on the first node -------------------------------------------------------------------------------------------
 hosts=("$(hostname)")
-begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}") || {
+until='' # Slurm sends a signal in time
+begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
   exit $code # it failed too often at the same place
@@ -132,7 +135,8 @@ begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "
 export JPFM_ENDS=$jobs/ends/$begun # each process writes there how it ended
 
 start() { # exec: a signal to the background process below reaches the command itself
-  exec "${here[@]}" -m jpfm data build /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B --workers 64 --finish
+  exec "${here[@]}" -m jpfm.launch.node --alone --jobs "$jobs" ${until:+--until "$until"} -- \
+    data build /shared/me/runs/8B.jobs/config.yaml --out /shared/me/runs/8B --workers 64 --finish
 }
 code=75
 if [ -z "$told" ]; then
@@ -150,7 +154,7 @@ trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?
-if [ $next -eq 75 ]; then
+if [ $next -eq 75 ] && [ -z "$cancelled" ]; then
   own=$job
   state=$(scontrol show job "$own" --oneliner | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p')
   # Where Slurm itself ended the job it also knows whether it begins again: a lost node yes, scancel no.

@@ -20,7 +20,7 @@
 #SBATCH --requeue
 set -euo pipefail
 
-told='' started=''
+told='' started='' cancelled=''
 tell() { # time is nearly over, preempted or cancelled: save and end
   told=yes
   [ -z "$started" ] || kill -USR1 "$started" 2>/dev/null || :
@@ -39,9 +39,9 @@ log=/shared/me/runs/8B.jobs/logs/$SLURM_JOB_NAME-$job.log
 export OMP_NUM_THREADS=18 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
-export NCCL_DEBUG=WARN
+export NCCL_DEBUG="WARN"
 # Blocks of GPU memory can grow, so tensors of changing sizes leave fewer gaps that nothing fits into.
-export PYTORCH_ALLOC_CONF=expandable_segments:True
+export PYTORCH_ALLOC_CONF="expandable_segments:True"
 python=(python3) # that of the container which srun starts
 here=(srun --overlap --nodes=1 --ntasks=1 --container-image=docker://lab/jpfm:1 --container-mounts=/data:/data,/shared/me:/shared/me python3)
 cache=/tmp/jpfm-$(id -u)-$job # on the node's own disk; the launcher removes it at the end
@@ -64,8 +64,8 @@ mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 # address of the host that srun runs on.
 head=$(scontrol show node "${hosts[0]}" --oneliner | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
 port=$((20000 + SLURM_JOB_ID % 10000)) # another one for each job
-until= # Slurm sends a signal in time
-begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --nodes "${hosts[*]}") || {
+until='' # Slurm sends a signal in time
+begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
   exit $code # it failed too often at the same place
@@ -94,7 +94,7 @@ trap '' USR1 USR2 TERM # what is left takes a second
 
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?
-if [ $next -eq 75 ]; then
+if [ $next -eq 75 ] && [ -z "$cancelled" ]; then
   echo "saved; the next job of the chain goes on" >&2
 fi
 exit $next
