@@ -1,6 +1,7 @@
 """What is refused before a job is handed in, each with its mend; by the command a user runs."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,10 @@ import yaml
 from tests.conftest import tiny_training
 
 from jpfm.cli.cli import main
-from jpfm.core.artifact import Artifact
+from jpfm.cli.interrupt import SIGNALS
+from jpfm.core import config as configs
+from jpfm.core.artifact import Artifact, canonical_json
+from jpfm.train.config import TrainConfig
 
 SITE = """
 title: a small cluster
@@ -45,8 +49,11 @@ def submit(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     def run(*words: str, out: str = "runs/model") -> tuple[int, str, str]:
         line = ["jpfm", "submit", "train.yaml", "--out", out, "--site", "site.yaml", *words]
         monkeypatch.setattr(sys, "argv", line)
+        before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
         with pytest.raises(SystemExit) as ended:
             main()
+        for number, handler in before.items():
+            signal.signal(number, handler)
         told = capsys.readouterr()
         return int(str(ended.value.code)), told.out, told.err
 
@@ -81,6 +88,10 @@ REFUSED = [
     (["parallel.shard=5"], 2, "does not fit 4 processes", "their product"),
     (["stage=tokenizer"], 2, "this is a 'tokenizer' config", ""),
     (["learning_rat=1"], 2, "did you mean 'learning_rate'?", ""),
+    (["--exclude", "n1 -w n2"], 2, "' ' is in no name of a node", "n1,n2 or n[1-4]"),
+    (["--wait", "5"], 2, "--wait: not for this train job", "--follow RUN"),
+    (["--set", "queues.gpu.request=['-l x={gpu}']"], 2, "what stands in braces is one of {nodes}", ""),
+    (["--set", "account_option=-A {group}"], 2, "what stands in braces is one of {account}", ""),
     (["tokens=gone"], 4, "gone does not exist", ""),
 ]  # fmt: skip
 
@@ -155,3 +166,31 @@ def test_a_large_checkpoint_is_told_earlier(folder: Path, submit: Submit) -> Non
     until = next(line for line in out.splitlines() if line.startswith("until="))
     left = int(until.partition("+ ")[2].partition("))")[0])
     assert 24 * 3600 - 1200 < left < 24 * 3600 - 500
+
+
+@pytest.mark.parametrize("name", ["my runs/model", "runs/%j", "runs/$HOME", "runs/it's"])
+def test_an_output_whose_path_means_something_to_schedulers(folder: Path, submit: Submit, name: str) -> None:
+    returned, _, told = submit(out=name)
+    assert returned == 2
+    assert "means something else to a scheduler" in told
+
+
+def test_a_run_that_is_finished(folder: Path, submit: Submit) -> None:
+    (folder / "runs" / "model").mkdir(parents=True)
+    (folder / "runs" / "model" / "manifest.json").write_text("{}")
+    returned, _, told = submit()
+    assert returned == 4
+    assert "is finished: nothing to do" in told
+
+
+def test_a_run_that_began_with_other_settings(folder: Path, submit: Submit) -> None:
+    """What speed alone depends on may change, what the result depends on may not."""
+    began = configs.load(folder / "train.yaml", TrainConfig).config.identity()
+    (folder / "runs" / "model.partial").mkdir(parents=True)
+    (folder / "runs" / "model.partial" / "plan.json").write_text(canonical_json({"config": began}))
+    returned, _, told = submit("learning_rate=0.5", "seed=3")
+    assert returned == 4
+    assert "began with other settings: learning_rate, seed" in told
+    assert "jpfm train branch" in told
+    returned, _, told = submit("micro_batch_rows=2", "--print")
+    assert returned == 0, told

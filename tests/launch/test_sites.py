@@ -175,7 +175,7 @@ def test_directives_add_to_what_jpfm_writes(name: str) -> None:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_scratch_is_a_place_on_the_node(name: str) -> None:
     found = site.find(name)
-    assert re.fullmatch(r"/\w+|\$\w+|\$\{\w+:-(/tmp|\$TMPDIR)\}", found.scratch)
+    assert re.fullmatch(r"/\w+|\$\w+|\$\{\w+:-(/tmp|\$TMP|\$\{TMPDIR:-\$TMP\})\}", found.scratch)
     if not found.scratch.startswith("$"):
         assert found.scratch in found.node_local
     assert {"/tmp", "/var/tmp", "/dev/shm"} <= set(found.node_local)
@@ -198,7 +198,7 @@ def test_what_differs_between_the_big_sites() -> None:
     assert tsubame.account_on_command_line
     assert not abci.account_on_command_line
     assert [found.remote for found in (abci, miyabi, tsubame)] == ["ssh", "pbsdsh", "qrsh"]
-    assert any("USE_SSH=1" in line for line in abci.directives), "ssh is off without it"
+    assert any("USE_SSH=1" in line for line in abci.queues["rt_HF"].request or ()), "ssh is off without it"
     for found in (abci, miyabi):
         for queue in found.queues.values():
             asked = " ".join(queue.request or ())

@@ -306,3 +306,22 @@ def test_a_long_run(run: Run) -> None:
     run.trained(200_000, of=1_000_000)
     assert status(run.out).step == 200_000
     assert len(view.HEADING) == len(cells(status(run.out)))
+
+
+def test_one_unknown_name_does_not_hide_the_others(run: Run, tmp_path: Path) -> None:
+    """`jpfm submit status runs/*` names the run, its jobs, its lock and anything else that lies there."""
+    run.handed("7")
+    run.slurm({"7": "JobId=7 JobState=PENDING Reason=Priority"})
+    (tmp_path / "notes.txt").touch()
+    names = ["model.jobs", "model.partial", "model.lock", "nothing"]
+    found = view.lines([tmp_path / name for name in names])
+    assert [(line.name, line.state) for line in found] == [("model", "queued (Priority)"), ("nothing", "no run")]
+
+
+def test_nothing_to_stop(run: Run) -> None:
+    """A run that failed stays one that failed."""
+    run.handed("7")
+    run.slurm({"7": "JobId=7 JobState=FAILED Reason=x"})
+    run.end(run.begin(), 3, "tokens differ")
+    assert stop(run.jobs) == []
+    assert state(run) == "failed"

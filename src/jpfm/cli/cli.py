@@ -24,7 +24,7 @@ from jpfm.cli import (
     tokens_commands,
     train_commands,
 )
-from jpfm.cli.interrupt import SIGNALS, interrupts
+from jpfm.cli.interrupt import interrupts
 from jpfm.cli.shared import Dry, Out, Overrides, Workers, emit, load_config, show_dry_run
 from jpfm.core import ending
 from jpfm.core import log as logs
@@ -138,8 +138,6 @@ def main() -> None:
         ending.record(1, f"{type(error).__name__}: {error}", "a bug: its traceback is in the log")
         raise
     ending.record(code)
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # what comes now comes too late to change anything
     sys.exit(0 if code == Preempted.exit_code and ending.is_read_by_a_launcher() else code)
 
 

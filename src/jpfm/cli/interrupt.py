@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from jpfm.core import ending
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 _AGAIN_SECONDS = 3.0
 _SOON_SECONDS = 0.05
@@ -43,3 +45,6 @@ def interrupts() -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if ending.FOLDER in os.environ:  # a launcher tells again and again, and what is left to do is to say the end
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)

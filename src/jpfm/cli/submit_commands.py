@@ -88,6 +88,10 @@ def run(
     follow: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Eval: score each checkpoint of a run, also while it trains.")
     ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(metavar="MINUTES", help="Eval: end when the run gives no news for so long.", show_default=False),
+    ] = None,
     exclude: Exclude = None,
     print_: Print = False,
 ) -> None:
@@ -100,7 +104,7 @@ def run(
 
     loaded, stage = _loaded(config, overrides)
     target = require_out(out, "submit")
-    _refuse_foreign(stage, nodes, chain, tasks, spread_decisions, engine, follow)
+    _refuse_foreign(stage, nodes, chain, tasks, spread_decisions, engine, follow, wait)
     place = _site(site, scheduler, settings)
     queue_name, there = _queue(place, queue, print_)
     wanted = gpus if gpus is not None else _usual_gpus(stage, there.gpus_per_node)
@@ -112,10 +116,11 @@ def run(
         cpus=cpus or max(1, int(there.cpus_per_node * share)), seconds=_seconds(time, there.max_hours),
         stop_before=stop_before or jobs.last_seconds(stage, size, place), chain=chain, tasks=tasks,
         spread_decisions=_decisions(loaded.config) if spread_decisions else 0, ray=engine == "ray",
-        follow=follow.absolute() if follow is not None else None, account=account, exclude=_excluded(exclude),
-        line=_line(),
+        follow=follow.absolute() if follow is not None else None, wait_minutes=wait, account=account,
+        exclude=_excluded(exclude), line=_line(),
     )  # fmt: skip
     refuse.check(job, size)
+    refuse.check_settings(job, loaded.config.identity())
     _hand_in(job, loaded.show(), print_)
 
 
@@ -147,7 +152,7 @@ def status(
     """How runs are doing: state, step, speed, hours, time left and the last error, a line each."""
     from jpfm.launch import status as view
 
-    print_table([view.HEADING, *(view.cells(view.status(run)) for run in runs)])
+    print_table([view.HEADING, *(view.cells(line) for line in view.lines(runs))])
 
 
 @app.command()
@@ -156,8 +161,9 @@ def stop(run_folder: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
     from jpfm.launch import submit
     from jpfm.launch.attempt import RUN
     from jpfm.launch.job import jobs_folder
+    from jpfm.launch.status import out_of
 
-    jobs = jobs_folder(run_folder.absolute())
+    jobs = jobs_folder(out_of(run_folder))
     if not (jobs / RUN).exists():
         raise UsageError(f"{run_folder}: it was not submitted", hint="name what was given to `jpfm submit` as --out")
     for words in submit.stop(jobs) or ["no job of this run is queued or runs"]:
@@ -220,15 +226,23 @@ def _queue(place: Any, name: str | None, print_: bool) -> tuple[str, Any]:
             return queue_name, there
         if place.other_queues:
             return queue_name, told
-        fewer = min(filter(None, (told.max_nodes, there.max_nodes)))
+        limits = ("gpus_per_node", "cpus_per_node", "max_nodes", "max_hours")
+        both = {name: [getattr(queue, name) for queue in (told, there)] for name in limits}
         there = there.model_copy(
-            update={"gpus_per_node": min(told.gpus_per_node, there.gpus_per_node), "max_nodes": fewer}
+            update={name: min((v for v in values if v is not None), default=None) for name, values in both.items()}
         )
     return queue_name, there
 
 
 def _refuse_foreign(
-    stage: str, nodes: int, chain: int, tasks: int, spread: bool, engine: str, follow: Path | None
+    stage: str,
+    nodes: int,
+    chain: int,
+    tasks: int,
+    spread: bool,
+    engine: str,
+    follow: Path | None,
+    wait: float | None,
 ) -> None:
     """Options that belong to another stage are no mistake to be passed over."""
     array = stage in ("data", "tokens", "eval")
@@ -238,6 +252,7 @@ def _refuse_foreign(
         ("--spread-decisions", spread, stage == "data" and tasks > 1, "it goes with data and --tasks"),
         ("--engine ray", engine == "ray", stage in ("data", "tokens") and tasks == 1, "it goes with data and --nodes"),
         ("--follow", follow is not None, stage == "eval", "leave it out"),
+        ("--wait", wait is not None, follow is not None, "it goes with --follow RUN"),
         ("--nodes", nodes > 1, stage == "train" or engine == "ray", "use --tasks, or --engine ray"),
         ("--tasks", tasks > 1, stage != "eval" or follow is not None, "it goes with --follow RUN"),
     ):
@@ -284,7 +299,9 @@ def _excluded(given: str | None) -> tuple[str, ...]:
         if not Path(given).is_file():
             raise UsageError(f"--exclude {given}: no such file", hint="name nodes (n1,n2), or a file with one a line")
         return tuple(Path(given).read_text(encoding="utf-8").split())
-    return tuple(name for name in given.split(",") if name)
+    if odd := re.search(r"[^\w.,\[\]-]", given):
+        raise UsageError(f"--exclude {given}: {odd[0]!r} is in no name of a node", hint="write n1,n2 or n[1-4]")
+    return tuple(re.findall(r"(?:[^,\[]|\[[^\]]*\])+", given))  # commas inside brackets belong to a name
 
 
 def _line() -> str:

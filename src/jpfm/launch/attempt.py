@@ -10,6 +10,7 @@ loop: they would come again at the same step, and a cluster would burn for nothi
 """
 
 import argparse
+import fcntl
 import json
 import os
 import re
@@ -127,6 +128,7 @@ class Ledger:
     def _append(self, row: Mapping[str, Any]) -> None:
         line = json.dumps({"time": round(time.time(), 3), **row}, ensure_ascii=False, sort_keys=True).encode()
         with (self.jobs / ATTEMPTS).open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # tasks on other nodes: NFS does not append in order by itself
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - 1))
             cut = file.read(1) not in (b"", b"\n")  # by a kill: what it left stays a line of its own
@@ -150,7 +152,7 @@ class Ledger:
     def _log_bytes(self, start: int) -> int:
         """Where a start's words begin in the log that all starts of a job share."""
         begun = (row for row in self._rows() if row["event"] == "begin" and row["start"] == start)
-        return int(next(begun, {"log_bytes": 0})["log_bytes"])
+        return int(next(begun, {}).get("log_bytes", 0))
 
     def _take_number(self) -> int:
         number = max((int(path.name) for path in (self.jobs / ENDS).glob("[0-9]*")), default=0) + 1
@@ -198,7 +200,8 @@ class Ledger:
         if saved and not told:
             return Failure(_AGAIN, saved[0].message, saved[0].hint)
         if not ends and code in (*_SIGNALLED, _AGAIN):
-            return Failure(_AGAIN, "stopped before the first step", "it starts again")
+            said = f"; {killed.message}" if killed is not None else ""
+            return Failure(_AGAIN, f"stopped, and its processes said nothing{said}", "it starts again")
         if killed is not None and not saved:
             return killed
         if told:

@@ -85,6 +85,8 @@ class Job:
     """Decisions of a build that the array applies instead of the job that finishes."""
     ray: bool = False
     follow: Path | None = None
+    wait_minutes: float | None = None
+    """Without news of the run it follows an evaluation ends."""
     account: str | None = None
     exclude: tuple[str, ...] = ()
     line: str = ""
@@ -103,7 +105,7 @@ class Job:
     @property
     def threads(self) -> int:
         """Cores of a process."""
-        return max(1, self.cpus // self.processes)
+        return 1 if self.stage in ("data", "tokens") else max(1, self.cpus // self.processes)
 
     def parts(self) -> list[Part]:
         """The scripts, in the order in which they wait for each other."""
@@ -118,6 +120,7 @@ class Job:
             return [part] * self.chain
         if self.stage == "eval":
             words += ["--follow", str(self.follow)] if self.follow is not None else []
+            words += ["--wait", f"{self.wait_minutes:g}"] if self.wait_minutes is not None else []
             array = self.tasks if self.tasks > 1 else None
             return [Part("eval.sh", "evaluate", name, "one_node", shlex.join(words), array=array)]
         words += ["--workers", str(self.cpus)] if not self.ray else []

@@ -61,6 +61,8 @@ class Node:
     again_at: float = 0.0
     """By the monotonic clock: when they are told again; 0 before the first time."""
 
+    over_at: float | None = None
+    """By the monotonic clock: when the end of the first node was seen."""
     alone: bool = False
     """Run jpfm itself instead of torchrun with processes of it."""
 
@@ -95,7 +97,8 @@ class Node:
                         "node %d: the first node has ended %d s ago; ending its processes", self.rank, _OVER_SECONDS
                     )
                     for number in (*children(process.pid), process.pid):
-                        os.kill(number, signal.SIGKILL)
+                        with suppress(ProcessLookupError):  # it has just ended
+                            os.kill(number, signal.SIGKILL)
                 try:
                     return process.wait(LOOK_SECONDS)
                 except subprocess.TimeoutExpired:
@@ -126,8 +129,9 @@ class Node:
     def _is_over(self) -> bool:
         """Whether the job's first node has ended long ago; a scheduler does not end what ssh started."""
         folder = os.environ.get(ending.FOLDER)
-        over = Path(folder) / OVER if folder else None
-        return over is not None and over.exists() and time.time() - over.stat().st_mtime > _OVER_SECONDS
+        if self.over_at is None and folder and (Path(folder) / OVER).exists():
+            self.over_at = time.monotonic()
+        return self.over_at is not None and time.monotonic() - self.over_at > _OVER_SECONDS
 
     def _outcome(self, code: int) -> int:
         """The code of the first of this node's processes that failed; torchrun itself only knows 0 and 1."""
@@ -143,8 +147,10 @@ class Node:
 
 
 def _with_this_process() -> None:
-    """A command does not outlive this process: it stops and saves."""
+    """A command does not outlive this process: it stops and saves. What it is told before it can hear is told again."""
     end_with_parent(signal.SIGTERM)
+    for number in ASKING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _prepare_launcher() -> None:
@@ -195,9 +201,11 @@ def main(words: Sequence[str] | None = None, kind: "type[Node] | None" = None) -
         given.until,
         given.arguments,
         "a signal" if given.told else None,
+        alone=given.alone,
     )
     try:
-        return node.run()
+        code = node.run()
+        return code if code >= 0 else 128 - code  # as a shell says it
     finally:
         if given.cache is not None:
             shutil.rmtree(given.cache, ignore_errors=True)

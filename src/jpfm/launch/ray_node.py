@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from typing import Any
 
 from jpfm.core import artifact as artifacts
 from jpfm.core import ending
-from jpfm.core.errors import EnvironmentProblem, JpfmError
+from jpfm.core.errors import EnvironmentProblem, JpfmError, Preempted
 from jpfm.core.log import log, setup
 from jpfm.launch import node
 
@@ -50,6 +51,7 @@ class RayNode(node.Node):
         """Be the head and build, or a worker until the head has ended."""
         if shutil.which("ray", path=str(Path(sys.executable).parent)) is None:
             raise EnvironmentProblem("Ray is not installed", hint='pip install "jpfm[ray]", or submit with --tasks')
+        os.environ["RANK"] = str(self.rank)  # under which it notes its end
         for number in node.ASKING:
             signal.signal(number, self._note)
         return self._head() if self.rank == 0 else self._worker()
@@ -109,7 +111,9 @@ class RayNode(node.Node):
             return "127.0.0.1"
         end = time.monotonic() + _WAIT_SECONDS
         while not (self.meeting / _SEEN).exists():
-            if time.monotonic() > end or self.asked is not None:
+            if self.asked is not None:
+                raise Preempted(f"{self.asked} came before the other nodes", hint="it starts again")
+            if time.monotonic() > end:
                 raise EnvironmentProblem(
                     f"no other of {self.nodes} nodes came within {_WAIT_SECONDS} s",
                     hint="look at the log for what keeps them; `jpfm doctor --cluster` looks at the nodes",
@@ -141,7 +145,7 @@ class RayNode(node.Node):
     def _ray(self, own: str, token: str, options: list[str]) -> "Iterator[subprocess.Popen[Any]]":
         """A node of the cluster for as long as the block runs."""
         # short: sockets below it may have 107 characters
-        files = Path(os.environ.get("JPFM_RAY_TMP", "/tmp")) / f"jr{os.getpid()}"  # noqa: S108 - removed below
+        files = tempfile.mkdtemp(prefix="jr", dir=os.environ.get("JPFM_RAY_TMP", "/tmp"))  # noqa: S108 - our own folder
         command = [
             str(Path(sys.executable).with_name("ray")), "start", "--block", f"--num-cpus={self.processes}",
             f"--object-store-memory={_OBJECT_STORE_BYTES}", f"--temp-dir={files}", "--disable-usage-stats",

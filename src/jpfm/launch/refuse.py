@@ -6,11 +6,16 @@ A job waits for a night and ends after a second because its image is not there, 
 or its time is over before it has saved once. All of that is known when it is submitted.
 """
 
+import json
 import os
+import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from jpfm.core.errors import EnvironmentProblem, UsageError
+from jpfm.core import artifact as artifacts
+from jpfm.core.errors import ArtifactError, EnvironmentProblem, UsageError
 from jpfm.launch.job import Job, clock_words
 
 _START_SECONDS = 60
@@ -32,6 +37,26 @@ def check(job: Job, checkpoint_bytes: float = 0.0) -> None:
     _check_places(job)
     _check_container(job)
     _check_exclusion(job)
+
+
+def check_settings(job: Job, identity: Mapping[str, Any]) -> None:
+    """A run that has begun goes on with the settings that it began with.
+
+    Args:
+        identity: the settings that decide the result.
+    Raises:
+        ArtifactError: it began with others.
+    """
+    plan = job.out.with_name(job.out.name + ".partial") / artifacts.PLAN
+    if job.stage != "train" or not plan.exists():
+        return
+    began = json.loads(plan.read_text(encoding="utf-8"))["config"]
+    asked = json.loads(artifacts.canonical_json(identity))
+    if differing := sorted(name for name in {*began, *asked} if began.get(name) != asked.get(name)):
+        raise ArtifactError(
+            f"{job.out} began with other settings: {', '.join(differing)}",
+            hint=f"take another --out, or go on from a checkpoint: jpfm train branch {job.out} --at STEP ...",
+        )
 
 
 def _check_size(job: Job) -> None:
@@ -91,6 +116,13 @@ def _check_account(job: Job) -> None:
 
 def _check_places(job: Job) -> None:
     """What a job reads and writes must be seen by all nodes, and be there after it."""
+    if odd := re.search(r"[\s'\"%$\\\\`]", str(job.out)):
+        raise UsageError(
+            f"--out {job.out}: {odd[0]!r} means something else to a scheduler in the name of a log",
+            hint="choose a folder whose path has no spaces, quotes, %, $ or backslashes",
+        )
+    if (job.out / artifacts.MANIFEST).exists():
+        raise ArtifactError(f"{job.out} is finished: nothing to do", hint="choose another --out for another run")
     for what, path in (("--out", job.out), ("the current folder", Path.cwd())):
         resolved = path.resolve()
         for local in (*job.site.node_local, job.site.scratch):

@@ -70,7 +70,7 @@ class Slurm:
         return ["sbatch", "--parsable", *wait, *options, str(script)]
 
     def job_id(self, printed: str) -> str:
-        return printed.strip().splitlines()[-1].split(";")[0]  # of several clusters: JOB;CLUSTER
+        return _last_line(printed).split(";")[0]  # of several clusters: JOB;CLUSTER
 
     def states(self, jobs: Sequence[str]) -> dict[str, State]:
         found = {}
@@ -93,7 +93,7 @@ def _slurm_state(fields: Mapping[str, str]) -> State:
     word, reason = fields["JobState"], fields.get("Reason", "None")
     if word in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"):
         return State("waiting" if reason == "Dependency" else "queued", "" if reason == "None" else reason)
-    if word in ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STAGE_OUT", "RESIZING", "SIGNALING"):
+    if word in ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STAGE_OUT", "RESIZING", "SIGNALING", "STOPPED"):
         return State("running", fields.get("NodeList", ""))
     if word == "COMPLETED":
         return State("ended")
@@ -124,7 +124,7 @@ class Pbs:
         return ["qsub", *wait, *options, str(script)]
 
     def job_id(self, printed: str) -> str:
-        return printed.strip().splitlines()[-1]
+        return _last_line(printed)
 
     def states(self, jobs: Sequence[str]) -> dict[str, State]:
         found = {}
@@ -153,7 +153,7 @@ def _pbs_state(fields: Mapping[str, object]) -> State:
     comment = str(fields.get("comment", ""))
     if letter in "HW":
         return State("waiting", comment)
-    if letter in "QT":
+    if letter in "QTM":
         return State("queued", comment)
     if letter in "REBSU":
         return State("running", str(fields.get("exec_host", "")))
@@ -174,10 +174,17 @@ class Age:
         return ["qsub", "-terse", *wait, *options, str(script)]
 
     def job_id(self, printed: str) -> str:
-        return printed.strip().splitlines()[-1].split(".")[0]  # of an array: 123.1-4:1
+        return _last_line(printed).split(".")[0]  # of an array: 123.1-4:1
 
     def states(self, jobs: Sequence[str]) -> dict[str, State]:
-        tree = ElementTree.fromstring(ask(["qstat", "-xml", "-u", "*"]))  # noqa: S314 - the scheduler's own answer
+        shown = ask(["qstat", "-xml", "-u", "*"])
+        try:
+            tree = ElementTree.fromstring(shown)  # noqa: S314 - the scheduler's own answer
+        except ElementTree.ParseError as error:
+            raise EnvironmentProblem(
+                f"the answer of qstat is not XML as AGE gives it: {shown[:60]!r}",
+                hint="this site has a qstat of its own; look with it, the job itself is not touched",
+            ) from error
         found: dict[str, list[State]] = {}
         for entry in tree.iter("job_list"):
             job = entry.findtext("JB_job_number", "")
@@ -192,11 +199,20 @@ class Age:
 def _age_state(letters: str) -> State:
     if "E" in letters:
         return State("failed", letters)
-    if "h" in letters:
+    if "h" in letters and "q" in letters:
         return State("waiting", letters)
     if "q" in letters:
         return State("queued", letters)
     return State("running", letters)
+
+
+def _last_line(printed: str) -> str:
+    lines = printed.strip().splitlines()
+    if not lines:
+        raise EnvironmentProblem(
+            "the scheduler took the job and printed no id", hint="look with squeue or qstat whether it is there"
+        )
+    return lines[-1]
 
 
 SCHEDULERS: Mapping[Scheduler, Commands] = {"slurm": Slurm(), "pbs": Pbs(), "age": Age()}

@@ -64,6 +64,25 @@ class Queue(Settings):
     """Directives that ask for nodes, with {nodes}, {gpus}, {cpus} and {time} (h:mm:ss); null: the scheduler's usual
     ones."""
 
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> "Queue":
+        for line in self.request or ():
+            check_places(line, ("nodes", "gpus", "cpus", "time"))
+        return self
+
+
+def check_places(line: str, known: Sequence[str]) -> None:
+    """Refuse what stands in braces and is none of the names that are put in.
+
+    Raises:
+        ValueError: there is something.
+    """
+    try:
+        line.format(**dict.fromkeys(known, ""))
+    except (KeyError, IndexError, ValueError) as error:
+        names = ", ".join(f"{{{name}}}" for name in known)
+        raise ValueError(f"'{line}': what stands in braces is one of {names}") from error
+
 
 class Site(Settings):
     """A cluster."""
@@ -105,6 +124,8 @@ class Site(Settings):
     def _check(self) -> "Site":
         if self.queue not in self.queues:
             raise ValueError(f"queue: '{self.queue}' is none of the queues: {', '.join(self.queues)}")
+        if self.account_option is not None:
+            check_places(self.account_option, ("account",))
         usual = {"srun": "slurm", "pbsdsh": "pbs", "qrsh": "age", "ssh": self.scheduler}
         if usual[self.remote] != self.scheduler:
             raise ValueError(f"remote: {self.remote} is no program of {self.scheduler}")

@@ -46,6 +46,27 @@ class Line(NamedTuple):
     """Of jobs that have no steps: slices done."""
 
 
+def out_of(run: Path) -> Path:
+    """What was given as --out, from it or from one of the names that lie beside it."""
+    path = run.absolute()
+    for ending in (".jobs", ".partial", ".lock"):
+        path = path.with_name(path.name.removesuffix(ending))
+    return path
+
+
+def lines(runs: Sequence[Path]) -> list[Line]:
+    """A line for each run, once; also for what is none, which must not hide the others."""
+    found = []
+    for out in dict.fromkeys(map(out_of, runs)):
+        try:
+            found.append(status(out))
+        except UsageError as problem:
+            found.append(
+                Line(out.name, "no run", None, None, None, None, None, None, "", problem.message, problem.hint)
+            )
+    return found
+
+
 def status(run: Path) -> Line:
     """The line of a run.
 
@@ -54,7 +75,7 @@ def status(run: Path) -> Line:
     Raises:
         UsageError: there is no such run.
     """
-    out = run.with_name(run.name.removesuffix(".jobs")) if run.name.endswith(".jobs") else run
+    out = out_of(run)
     jobs, partial = jobs_folder(out), out.with_name(out.name + ".partial")
     if not any(path.exists() for path in (jobs / RUN, partial, out)):
         raise UsageError(
@@ -79,7 +100,7 @@ def status(run: Path) -> Line:
     left = None if done or seconds is None or steps is None else (steps - int(last["step"])) * seconds / 3600
     return Line(
         name=out.name, state=state, step=last.get("step"), steps=steps,
-        tokens_per_second=_mean([row["tokens_per_second"] for row in rows]),
+        tokens_per_second=_mean([row["tokens_per_second"] for row in rows if "tokens_per_second" in row]),
         hours=last.get("hours"), gpu_hours=last.get("gpu_hours"), hours_left=left,
         job=(alive[0] if alive else handed[-1])[0].id if handed else "",
         error=failures[0].message + (f" (and {len(failures) - 1} more tasks)" if len(failures) > 1 else "")
@@ -138,7 +159,7 @@ def _over(
     if not attempts:
         return f"never began{f' ({last.detail})' if last is not None and last.detail else ''}"
     outcome = attempts[-1].outcome
-    return {"finished": "ended", "stopped": "saved, not queued", "failed": "failed", "lost": "lost"}.get(
+    return {"finished": "finished", "stopped": "saved, not queued", "failed": "failed", "lost": "lost"}.get(
         outcome or "lost", "lost"
     )
 

@@ -51,7 +51,7 @@ def submit(job: Job, settings: str | None) -> list[Submitted]:
     Args:
         settings: the resolved settings, as YAML; None for a job that has none.
     Raises:
-        ArtifactError: a job of this run is still queued or runs, or the run began with other settings.
+        ArtifactError: a job of this run is still queued or runs.
         EnvironmentProblem: the scheduler refuses.
     """
     jobs = job.jobs
@@ -125,16 +125,14 @@ def with_states(jobs: Path) -> list[tuple[Submitted, State | None]]:
 
 def stop(jobs: Path) -> list[str]:
     """Ask the jobs of a run to save and end, and not to begin again. Returns what was done, in words."""
-    (jobs / STOP).touch()
+    alive = [(entry, state) for entry, state in with_states(jobs) if state is not None and state.word in ALIVE]
+    if alive:
+        (jobs / STOP).touch()
     done = []
-    for entry, state in with_states(jobs):
+    for entry, state in alive:
         command = SCHEDULERS[entry.scheduler].stop_command(entry.id)
-        if state is None:
-            continue
-        if state.word == "running":
-            if command is not None:
-                ask(command)
-            done.append(f"{entry.id} is told to save and end")
-        elif state.word in ALIVE:
-            done.append(f"{entry.id} will end as soon as it begins")
+        if state.word == "running" and command is not None:
+            ask(command)
+        told = "is told to save and end" if state.word == "running" else "will end as soon as it begins"
+        done.append(f"{entry.id} {told}")
     return done

@@ -36,7 +36,7 @@ ulimit -c 0 # no core dumps: one of a rank is as large as its memory
 job=$JOB_ID
 task=$((SGE_TASK_ID - 1)) # AGE counts from 1
 log=/shared/me/runs/8B.jobs/logs/$JOB_NAME-$job.$SGE_TASK_ID.log
-export OMP_NUM_THREADS=8 # cores of a process
+export OMP_NUM_THREADS=1 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
 export NCCL_DEBUG="WARN"
@@ -49,7 +49,7 @@ here=("${python[@]}")
 hosts=("$(hostname)")
 # -notify warns of qdel (SIGUSR2), but at the time limit itself, and a soft limit (-l s_rt) kills jobs that have tasks on
 # other hosts: the launcher watches the clock
-until=$(($(date +%s) + 86100))
+until=$(($(date +%s) - SECONDS + 86100))
 begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}" --task "$task") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
@@ -118,7 +118,7 @@ ulimit -n "$(ulimit -Hn)" # files and sockets: each data shard and each connecti
 ulimit -c 0 # no core dumps: one of a rank is as large as its memory
 job=$JOB_ID
 log=/shared/me/runs/8B.jobs/logs/$JOB_NAME-$job.log
-export OMP_NUM_THREADS=8 # cores of a process
+export OMP_NUM_THREADS=1 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
 export NCCL_DEBUG="WARN"
@@ -131,7 +131,7 @@ here=("${python[@]}")
 hosts=("$(hostname)")
 # -notify warns of qdel (SIGUSR2), but at the time limit itself, and a soft limit (-l s_rt) kills jobs that have tasks on
 # other hosts: the launcher watches the clock
-until=$(($(date +%s) + 86100))
+until=$(($(date +%s) - SECONDS + 86100))
 begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`

@@ -47,10 +47,10 @@ export PYTORCH_ALLOC_CONF="expandable_segments:True"
 container=$(command -v apptainer || command -v singularity)
 python=("$container" exec --nv --bind /shared/me /shared/jpfm.sif python3)
 here=("${python[@]}")
-cache=${T4TMPDIR:-${TMPDIR:-$TMP}}/jpfm-$(id -u)-$job # on the node's own disk; the launcher removes it at the end
-export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
 if [ "${1:-}" = node ]; then # the first node starts this script on each of them with these words
   head=$2 port=$3 until=$5
+  cache=$(mktemp -d "${T4TMPDIR:-${TMPDIR:-$TMP}}/jpfm-""$job.XXXXXX") # on the node's own disk; the launcher removes it at the end
+  export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
   export JPFM_ENDS=$4
   export TORCH_FR_DUMP_TEMP_FILE=$JPFM_ENDS/nccl_trace_rank_ # the last collectives of each rank, when one hangs
   rank=$6
@@ -68,9 +68,13 @@ else
 fi
 head=${hosts[0]}
 port=$((20000 + job % 10000)) # another one for each job
+if [ ${#hosts[@]} -lt 2 ]; then
+  echo "error: the scheduler gave ${#hosts[@]} hosts (${hosts[*]}) and not 2: look at how the site file asks for nodes" >&2
+  exit 5
+fi
 # -notify warns of qdel (SIGUSR2), but at the time limit itself, and a soft limit (-l s_rt) kills jobs that have tasks on
 # other hosts: the launcher watches the clock
-until=$(($(date +%s) + 86100))
+until=$(($(date +%s) - SECONDS + 86100))
 begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
@@ -109,6 +113,6 @@ trap '' USR1 USR2 TERM # what is left takes a second
 next=0
 "${here[@]}" -m jpfm.launch.attempt end "$jobs" --job "$job" --start "$begun" --code "$code" --log "$log" || next=$?
 if [ $next -eq 75 ] && [ -z "$cancelled" ]; then
-  echo "saved; the next job of the chain goes on" >&2
+  echo "the next job of the chain goes on, if there is one" >&2
 fi
 exit $next

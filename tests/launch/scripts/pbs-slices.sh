@@ -35,8 +35,9 @@ job=${PBS_JOBID%%.*}
 export HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)} USER=${USER:-$(id -un)} # pbsdsh gives neither
 task=$PBS_ARRAY_INDEX
 log=/shared/me/runs/8B.jobs/logs/jpfm-8B-${job%%[*}_$task.log
+[ "${6:-0}" = 0 ] || log=${log%.log}.node$6.log
 exec >>"$log" 2>&1 # PBS keeps its own log on the node until the job ends
-export OMP_NUM_THREADS=64 # cores of a process
+export OMP_NUM_THREADS=1 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
 export NCCL_DEBUG="WARN"
@@ -48,7 +49,7 @@ here=("${python[@]}")
 # --- Once, on the first node -------------------------------------------------------------------------------------------
 hosts=("$(hostname)")
 # PBS gives no warning before the time limit: the launcher watches the clock
-until=$(($(date +%s) + 86100))
+until=$(($(date +%s) - SECONDS + 86100))
 begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}" --task "$task") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`
@@ -116,8 +117,9 @@ ulimit -c 0 # no core dumps: one of a rank is as large as its memory
 job=${PBS_JOBID%%.*}
 export HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)} USER=${USER:-$(id -un)} # pbsdsh gives neither
 log=/shared/me/runs/8B.jobs/logs/jpfm-8B-finish-$job.log
+[ "${6:-0}" = 0 ] || log=${log%.log}.node$6.log
 exec >>"$log" 2>&1 # PBS keeps its own log on the node until the job ends
-export OMP_NUM_THREADS=64 # cores of a process
+export OMP_NUM_THREADS=1 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
 export NCCL_DEBUG="WARN"
@@ -129,7 +131,7 @@ here=("${python[@]}")
 # --- Once, on the first node -------------------------------------------------------------------------------------------
 hosts=("$(hostname)")
 # PBS gives no warning before the time limit: the launcher watches the clock
-until=$(($(date +%s) + 86100))
+until=$(($(date +%s) - SECONDS + 86100))
 begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`

@@ -34,6 +34,7 @@ ulimit -c 0 # no core dumps: one of a rank is as large as its memory
 job=${PBS_JOBID%%.*}
 export HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)} USER=${USER:-$(id -un)} # pbsdsh gives neither
 log=/shared/me/runs/8B.jobs/logs/jpfm-8B-$job.log
+[ "${6:-0}" = 0 ] || log=${log%.log}.node$6.log
 exec >>"$log" 2>&1 # PBS keeps its own log on the node until the job ends
 export OMP_NUM_THREADS=72 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
@@ -43,10 +44,10 @@ export NCCL_DEBUG="WARN"
 export PYTORCH_ALLOC_CONF="expandable_segments:True"
 python=(/shared/venv/bin/python)
 here=("${python[@]}")
-cache=/local/jpfm-$(id -u)-$job # on the node's own disk; the launcher removes it at the end
-export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
 if [ "${1:-}" = node ]; then # the first node starts this script on each of them with these words
   head=$2 port=$3 until=$5
+  cache=$(mktemp -d "/local/jpfm-""$job.XXXXXX") # on the node's own disk; the launcher removes it at the end
+  export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
   export JPFM_ENDS=$4
   export TORCH_FR_DUMP_TEMP_FILE=$JPFM_ENDS/nccl_trace_rank_ # the last collectives of each rank, when one hangs
   rank=$6
@@ -60,8 +61,12 @@ fi
 mapfile -t hosts < <(awk '!seen[$0]++' "$PBS_NODEFILE")
 head=${hosts[0]}
 port=$((20000 + ${job%%[^0-9]*} % 10000)) # another one for each job
+if [ ${#hosts[@]} -lt 16 ]; then
+  echo "error: the scheduler gave ${#hosts[@]} hosts (${hosts[*]}) and not 16: look at how the site file asks for nodes" >&2
+  exit 5
+fi
 # PBS gives no warning before the time limit: the launcher watches the clock
-until=$(($(date +%s) + 86100))
+until=$(($(date +%s) - SECONDS + 86100))
 begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}") || {
   code=$?
   [ $code -eq 100 ] && exit 0 # finished already, or stopped by `jpfm submit stop`

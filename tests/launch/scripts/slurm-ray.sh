@@ -32,7 +32,7 @@ ulimit -n "$(ulimit -Hn)" # files and sockets: each data shard and each connecti
 ulimit -c 0 # no core dumps: one of a rank is as large as its memory
 job=$SLURM_JOB_ID
 log=/shared/me/runs/8B.jobs/logs/$SLURM_JOB_NAME-$job.log
-export OMP_NUM_THREADS=64 # cores of a process
+export OMP_NUM_THREADS=1 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
 export NCCL_DEBUG="WARN"
@@ -40,10 +40,10 @@ export NCCL_DEBUG="WARN"
 export PYTORCH_ALLOC_CONF="expandable_segments:True"
 python=(/shared/venv/bin/python)
 here=("${python[@]}")
-cache=/tmp/jpfm-$(id -u)-$job # on the node's own disk; the launcher removes it at the end
-export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
 if [ "${1:-}" = node ]; then # the first node starts this script on each of them with these words
   head=$2 port=$3 until=$5
+  cache=$(mktemp -d "/tmp/jpfm-""$job.XXXXXX") # on the node's own disk; the launcher removes it at the end
+  export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
   export JPFM_ENDS=$4
   rank=$SLURM_PROCID
   export JPFM_NODE=$SLURMD_NODENAME
@@ -58,6 +58,10 @@ mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 # address of the host that srun runs on.
 head=$(scontrol show node "${hosts[0]}" --oneliner | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
 port=$((20000 + SLURM_JOB_ID % 10000)) # another one for each job
+if [ ${#hosts[@]} -lt 4 ]; then
+  echo "error: the scheduler gave ${#hosts[@]} hosts (${hosts[*]}) and not 4: look at how the site file asks for nodes" >&2
+  exit 5
+fi
 until='' # Slurm sends a signal in time
 begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}") || {
   code=$?

@@ -34,7 +34,7 @@ ulimit -c 0 # no core dumps: one of a rank is as large as its memory
 job=$SLURM_JOB_ID
 task=$SLURM_ARRAY_TASK_ID
 log=/shared/me/runs/8B.jobs/logs/$SLURM_JOB_NAME-${SLURM_ARRAY_JOB_ID}_$task.log
-export OMP_NUM_THREADS=64 # cores of a process
+export OMP_NUM_THREADS=1 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
 export NCCL_DEBUG="WARN"
@@ -115,7 +115,7 @@ ulimit -n "$(ulimit -Hn)" # files and sockets: each data shard and each connecti
 ulimit -c 0 # no core dumps: one of a rank is as large as its memory
 job=$SLURM_JOB_ID
 log=/shared/me/runs/8B.jobs/logs/$SLURM_JOB_NAME-$job.log
-export OMP_NUM_THREADS=64 # cores of a process
+export OMP_NUM_THREADS=1 # cores of a process
 export PYTHONUNBUFFERED=1 # the log is as fresh as the run
 # When a call of NCCL fails, the log says which one and why.
 export NCCL_DEBUG="WARN"

@@ -48,10 +48,10 @@ export NCCL_DEBUG="WARN"
 export PYTORCH_ALLOC_CONF="expandable_segments:True"
 python=(/shared/venv/bin/python)
 here=("${python[@]}")
-cache=/tmp/jpfm-$(id -u)-$job # on the node's own disk; the launcher removes it at the end
-export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
 if [ "${1:-}" = node ]; then # the first node starts this script on each of them with these words
   head=$2 port=$3 until=$5
+  cache=$(mktemp -d "/tmp/jpfm-""$job.XXXXXX") # on the node's own disk; the launcher removes it at the end
+  export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
   export JPFM_ENDS=$4
   export TORCH_FR_DUMP_TEMP_FILE=$JPFM_ENDS/nccl_trace_rank_ # the last collectives of each rank, when one hangs
   rank=$SLURM_PROCID
@@ -67,6 +67,10 @@ mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 # address of the host that srun runs on.
 head=$(scontrol show node "${hosts[0]}" --oneliner | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
 port=$((20000 + SLURM_JOB_ID % 10000)) # another one for each job
+if [ ${#hosts[@]} -lt 4 ]; then
+  echo "error: the scheduler gave ${#hosts[@]} hosts (${hosts[*]}) and not 4: look at how the site file asks for nodes" >&2
+  exit 5
+fi
 until='' # Slurm sends a signal in time
 begun=$("${here[@]}" -m jpfm.launch.attempt begin "$jobs" --job "$job" --log "$log" --nodes "${hosts[*]}") || {
   code=$?
