@@ -49,7 +49,7 @@ python=("$container" exec --nv --bind /shared/me /shared/jpfm.sif python3)
 here=("${python[@]}")
 if [ "${1:-}" = node ]; then # the first node starts this script on each of them with these words
   head=$2 port=$3 until=$5
-  cache=$(mktemp -d "${T4TMPDIR:-${TMPDIR:-$TMP}}/jpfm-""$job.XXXXXX") # on the node's own disk; the launcher removes it at the end
+  cache=$(mktemp -d "${T4TMPDIR:-${TMPDIR:-$TMP}}/jpfm-$job.XXXXXX") # on the node's own disk; the launcher removes it at the end
   export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
   export JPFM_ENDS=$4
   export TORCH_FR_DUMP_TEMP_FILE=$JPFM_ENDS/nccl_trace_rank_ # the last collectives of each rank, when one hangs

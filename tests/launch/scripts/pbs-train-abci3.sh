@@ -49,7 +49,7 @@ python=(/shared/venv/bin/python)
 here=("${python[@]}")
 if [ "${1:-}" = node ]; then # the first node starts this script on each of them with these words
   head=$2 port=$3 until=$5
-  cache=$(mktemp -d "${PBS_LOCALDIR:-/tmp}/jpfm-""$job.XXXXXX") # on the node's own disk; the launcher removes it at the end
+  cache=$(mktemp -d "${PBS_LOCALDIR:-/tmp}/jpfm-$job.XXXXXX") # on the node's own disk; the launcher removes it at the end
   export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
   export JPFM_ENDS=$4
   export TORCH_FR_DUMP_TEMP_FILE=$JPFM_ENDS/nccl_trace_rank_ # the last collectives of each rank, when one hangs

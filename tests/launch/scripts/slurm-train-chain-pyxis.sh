@@ -46,7 +46,7 @@ python=(python3) # that of the container which srun starts
 here=(srun --overlap --nodes=1 --ntasks=1 --container-image=docker://lab/jpfm:1 --container-mounts=/data:/data,/shared/me:/shared/me python3)
 if [ "${1:-}" = node ]; then # the first node starts this script on each of them with these words
   head=$2 port=$3 until=$5
-  cache=$(mktemp -d "/tmp/jpfm-""$job.XXXXXX") # on the node's own disk; the launcher removes it at the end
+  cache=$(mktemp -d "/tmp/jpfm-$job.XXXXXX") # on the node's own disk; the launcher removes it at the end
   export TORCHINDUCTOR_CACHE_DIR=$cache/inductor TRITON_CACHE_DIR=$cache/triton # written by all processes at once
   export JPFM_ENDS=$4
   export TORCH_FR_DUMP_TEMP_FILE=$JPFM_ENDS/nccl_trace_rank_ # the last collectives of each rank, when one hangs
