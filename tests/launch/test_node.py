@@ -114,6 +114,20 @@ def test_told_to_stop(how: str, config: Path, tmp_path: Path) -> None:
     assert (out.with_name("model.partial") / f"steps/step-{done:08d}/manifest.json").exists()
 
 
+def test_a_process_that_is_killed_is_named(config: Path, tmp_path: Path) -> None:
+    """By torchrun, which alone can know; in one line instead of its traceback."""
+    jobs, out = tmp_path / "jobs", tmp_path / "model"
+    with node(jobs, "train", config, "--out", out) as process:
+        wait_for(lambda: steps(out) > 3)
+        (torchrun,) = children(process.pid)
+        os.kill(children(torchrun)[1], signal.SIGKILL)
+        code, told = finished(process)
+    assert code in (1, 5), told
+    (killed,) = [end for end in ending.read(jobs / "ends" / "1") if "SIGKILL" in end.message]
+    assert f"process {killed.rank} on " in told
+    assert "Traceback" not in told
+
+
 def test_torchrun_itself_hears_nothing(config: Path, tmp_path: Path) -> None:
     """Schedulers signal every process of a job; torchrun would kill the ranks after 30 s, saved or not."""
     with node(tmp_path / "jobs", "train", config, "--out", tmp_path / "model") as process:

@@ -1,6 +1,7 @@
 """What is refused before a job is handed in, each with its mend; by the command a user runs."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -194,3 +195,39 @@ def test_a_run_that_began_with_other_settings(folder: Path, submit: Submit) -> N
     assert "jpfm train branch" in told
     returned, _, told = submit("micro_batch_rows=2", "--print")
     assert returned == 0, told
+
+
+OTHERS = {
+    "data": ("stage: data\nname: d\nroot: nowhere\nsources:\n  - {format: text, name: s, paths: ['*'], "
+             "rights: {licence: CC0-1.0}}\nsteps: [{step: normalize}]\n", [], 2, "its root nowhere is no folder"),
+    "tokens": ("stage: tokens\n", ["corpus=nowhere", "tokenizer=nowhere"], 4, "nowhere does not exist"),
+    "eval without a model": ("stage: eval\ntasks: [{task: bits_per_character}]\n", [], 2, "--follow RUN"),
+    "eval with two": (
+        "stage: eval\ntasks: [{task: bits_per_character}]\n", ["model=x", "--follow", "y"], 2, "--follow RUN",
+    ),
+    "eval of nothing": ("stage: eval\ntasks: [{task: bits_per_character}]\n", ["model=nowhere"], 4, "nowhere does not"),
+    "no stage": ("name: x\n", [], 2, "stage 'None' is none that can be submitted"),
+    "another stage": ("stage: tokenizer\n", [], 2, "those can: train, data, tokens, eval"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_inputs_that_are_not_there(folder: Path, submit: Submit, case: str) -> None:
+    text, words, code, message = OTHERS[case]
+    (folder / "train.yaml").write_text(text, encoding="utf-8")
+    returned, out, told = submit(*words, "--queue", "cpu", "--print")
+    assert (returned, out) == (code, ""), told
+    assert message in told
+
+
+def test_an_input_on_a_nodes_own_disk(folder: Path, submit: Submit, tokens: Artifact) -> None:
+    shutil.copytree(tokens.path, folder / "local" / "tokens")
+    returned, _, told = submit("tokens=local/tokens", "--print")
+    assert returned == 2
+    assert "tokens local/tokens lies in" in told
+
+
+def test_times(folder: Path, submit: Submit) -> None:
+    for given, expected in (("2:00", "2:00:00"), ("0:30:30", "0:30:30"), ("0-12:00", "12:00:00")):
+        _, out, told = submit("--time", given, "--print")
+        assert f"#PBS -l walltime={expected}\n" in out, told

@@ -12,7 +12,7 @@ from jpfm.core.errors import UsageError
 from jpfm.launch import status as view
 from jpfm.launch.attempt import Ledger
 from jpfm.launch.node import STOP
-from jpfm.launch.status import cells, status
+from jpfm.launch.status import errors, status, table
 from jpfm.launch.submit import stop, submitted
 
 
@@ -98,7 +98,7 @@ def test_starting_and_running(run: Run) -> None:
     assert found.hours == pytest.approx(0.5)
     assert found.gpu_hours == pytest.approx(8)
     assert found.hours_left == pytest.approx(1.5)
-    assert cells(found)[2:7] == ("50 of 200", "1,000", "0.50", "8.0", "1:30 h")
+    assert table([found])[1][2:7] == ("50 of 200", "1,000", "0.50", "8.0", "1 h 30 min")
 
 
 def test_saved_and_queued_again(run: Run) -> None:
@@ -193,7 +193,7 @@ def test_failed(run: Run) -> None:
     run.end(run.begin(), 3, "tokens differ")
     found = status(run.out)
     assert (found.state, found.error, found.hint) == ("failed", "tokens differ", "the mend")
-    assert cells(found)[-1] == "tokens differ -> the mend"
+    assert errors([found]) == [f"{found.name}: tokens differ -> the mend"]
 
 
 def test_a_crash_loop(run: Run) -> None:
@@ -252,8 +252,8 @@ def test_a_scheduler_that_does_not_answer(run: Run) -> None:
     (run.bin / "scontrol").chmod(0o755)
     run.trained(3)
     found = status(run.out)
-    assert found.state.startswith("unknown: ")
-    assert "Unable to contact" in found.state
+    assert found.state == "unknown"
+    assert "Unable to contact" in found.error
     assert found.step == 3
 
 
@@ -287,8 +287,8 @@ def test_stop_tells_and_marks(run: Run, tmp_path: Path) -> None:
     run.slurm({"7": "JobId=7 JobState=RUNNING Reason=None", "8": "JobId=8 JobState=PENDING Reason=Dependency"})
     (run.bin / "scancel").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/scancel\n')
     (run.bin / "scancel").chmod(0o755)
-    assert stop(run.jobs) == ["7 is told to save and end", "8 will end as soon as it begins"]
-    assert (tmp_path / "scancel").read_text() == "--signal=USR1 --batch 7\n"
+    assert stop(run.jobs) == ["7 is told to save and end", "8 is taken out of the queue"]
+    assert (tmp_path / "scancel").read_text() == "--signal=USR1 --batch 7\n--state=PENDING 8\n"
     assert (run.jobs / STOP).exists()
 
 
@@ -305,7 +305,6 @@ def test_a_long_run(run: Run) -> None:
     run.begin()
     run.trained(200_000, of=1_000_000)
     assert status(run.out).step == 200_000
-    assert len(view.HEADING) == len(cells(status(run.out)))
 
 
 def test_one_unknown_name_does_not_hide_the_others(run: Run, tmp_path: Path) -> None:
@@ -315,7 +314,31 @@ def test_one_unknown_name_does_not_hide_the_others(run: Run, tmp_path: Path) -> 
     (tmp_path / "notes.txt").touch()
     names = ["model.jobs", "model.partial", "model.lock", "nothing"]
     found = view.lines([tmp_path / name for name in names])
-    assert [(line.name, line.state) for line in found] == [("model", "queued (Priority)"), ("nothing", "no run")]
+    assert [(Path(line.name).name, line.state) for line in found] == [
+        ("model", "queued (Priority)"), ("nothing", "no run"),
+    ]  # fmt: skip
+
+
+def test_a_folder_of_runs(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.handed("7")
+    run.slurm({"7": "JobId=7 JobState=PENDING Reason=Priority"})
+    monkeypatch.chdir(tmp_path)
+    for here in (Path(), tmp_path, Path("model"), Path("model.jobs")):
+        assert [line.name for line in view.lines([here])] == ["model"]
+
+
+def test_stopping(run: Run) -> None:
+    run.handed("7")
+    run.slurm({"7": "JobId=7 JobState=RUNNING Reason=None"})
+    run.begin()
+    (run.jobs / STOP).touch()
+    assert state(run) == "stopping"
+
+
+def test_columns_that_nothing_is_in_are_left_out(run: Run) -> None:
+    run.handed("7")
+    run.slurm({"7": "JobId=7 JobState=PENDING Reason=Priority"})
+    assert table([status(run.out)])[0] == ("run", "state", "job")
 
 
 def test_nothing_to_stop(run: Run) -> None:

@@ -80,11 +80,12 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for position, name in enumerate(rows[0]):
-        table.add_column(name, justify="left" if position == 0 else "right", no_wrap=True)
+        table.add_column(name, justify="left" if position == 0 else "right", no_wrap=True, overflow="fold")
     for row in rows[1:]:
         table.add_row(*row)
-    console = Console()
-    console.print(table) if console.is_terminal else Console(width=400).print(table)
+    widths = [max(len(row[position]) * 2 for row in rows) + 1 for position in range(len(rows[0]))]
+    console = Console()  # a terminal breaks a line that is too long; a cut one would hide what a row is about
+    Console(width=max(console.width, sum(widths)) if console.is_terminal else 400).print(table)
 
 
 def make_engine(kind: EngineKind, workers: int | None, address: str | None = None) -> Engine:

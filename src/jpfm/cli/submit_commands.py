@@ -60,7 +60,8 @@ Print = Annotated[bool, typer.Option("--print", help="Show the scripts; nothing 
 
 app = typer.Typer(
     cls=DefaultCommand, no_args_is_help=True,
-    help="Jobs for Slurm, PBS and AGE: `jpfm submit CONFIG [KEY=VALUE]... --out DIR --site NAME`.",
+    help="Jobs for Slurm, PBS and AGE: `jpfm submit CONFIG [KEY=VALUE]... --out DIR --site NAME`; its options: "
+    "`jpfm submit run --help`.",
 )  # fmt: skip
 
 
@@ -120,6 +121,7 @@ def run(
         exclude=_excluded(exclude), line=_line(),
     )  # fmt: skip
     refuse.check(job, size)
+    refuse.check_inputs(job, loaded.config)
     refuse.check_settings(job, loaded.config.identity())
     _hand_in(job, loaded.show(), print_)
 
@@ -152,7 +154,10 @@ def status(
     """How runs are doing: state, step, speed, hours, time left and the last error, a line each."""
     from jpfm.launch import status as view
 
-    print_table([view.HEADING, *(view.cells(line) for line in view.lines(runs))])
+    found = view.lines(runs)
+    print_table(view.table(found))
+    for sentence in view.errors(found):
+        emit(sentence)
 
 
 @app.command()
@@ -216,7 +221,7 @@ def _queue(place: Any, name: str | None, print_: bool) -> tuple[str, Any]:
     from jpfm.launch import partitions
 
     queue_name, there = place.queue_named(name)
-    if place.scheduler == "slurm" and partitions.is_here():
+    if place.scheduler == "slurm" and partitions.is_here() and (place.other_queues or not print_):
         try:
             told = partitions.ask_slurm(queue_name)
         except EnvironmentProblem as problem:
@@ -250,7 +255,12 @@ def _refuse_foreign(
         ("--chain", chain > 1, stage == "train", "leave it out; run the same line again to go on"),
         ("--tasks", tasks > 1, array, "use --nodes"),
         ("--spread-decisions", spread, stage == "data" and tasks > 1, "it goes with data and --tasks"),
-        ("--engine ray", engine == "ray", stage in ("data", "tokens") and tasks == 1, "it goes with data and --nodes"),
+        (
+            "--engine ray",
+            engine == "ray",
+            stage in ("data", "tokens") and tasks == 1,
+            "it goes with data or tokens, with --nodes and without --tasks",
+        ),
         ("--follow", follow is not None, stage == "eval", "leave it out"),
         ("--wait", wait is not None, follow is not None, "it goes with --follow RUN"),
         ("--nodes", nodes > 1, stage == "train" or engine == "ray", "use --tasks, or --engine ray"),
@@ -285,10 +295,13 @@ def _seconds(time: str | None, max_hours: float | None) -> int:
     """Seconds of `H:MM` or `H:MM:SS`; without one the queue's limit, at most a day."""
     if time is None:
         return int(min(max_hours or _HOURS, _HOURS) * 3600)
-    found = re.fullmatch(r"(\d+):([0-5]\d)(?::([0-5]\d))?", time)
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d)(?::([0-5]\d))?", time)
     if found is None:
-        raise UsageError(f"--time {time}: this is no time", hint="write hours and minutes, such as 24:00 or 0:30")
-    return int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3] or 0)
+        raise UsageError(
+            f"--time {time}: this is no time",
+            hint="write hours and minutes, such as 24:00 or 0:30, or 3-12:00 with days",
+        )
+    return int(found[1] or 0) * 86_400 + int(found[2]) * 3600 + int(found[3]) * 60 + int(found[4] or 0)
 
 
 def _excluded(given: str | None) -> tuple[str, ...]:

@@ -31,16 +31,18 @@ class End(NamedTuple):
     """Seconds since 1970."""
 
 
-def record(code: int, message: str = "", hint: str = "", environment: Mapping[str, str] = os.environ) -> None:
-    """Note this process's end, once."""
+def record(code: int, message: str = "", hint: str = "", environment: Mapping[str, str] = os.environ) -> bool:
+    """Note this process's end, once. Returns whether it was noted now."""
     if FOLDER not in environment:
-        return
+        return False
     folder, rank = Path(environment[FOLDER]), int(environment.get("RANK", environment.get("SLURM_PROCID", "0")))
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{rank}.json"
-    if not file.exists():
-        end = End(rank, code, message, hint, time.time())
-        artifacts.write_text(file, artifacts.canonical_json(end._asdict()) + "\n")
+    if file.exists():
+        return False
+    end = End(rank, code, message, hint, time.time())
+    artifacts.write_text(file, artifacts.canonical_json(end._asdict()) + "\n")
+    return True
 
 
 def is_read_by_a_launcher(environment: Mapping[str, str] = os.environ) -> bool:

@@ -38,7 +38,6 @@ _AGAIN = Preempted.exit_code
 _SIGNALLED = (128 + 10, 128 + 15, -10, -15)
 """Codes of a process that SIGUSR1 or SIGTERM ended before it could take them."""
 _WORTH_A_TRY = (1, EnvironmentProblem.exit_code, ModelError.exit_code)
-_KILLED = re.compile(r"exitcode\s*:\s*(-\d+)")
 _ERROR = re.compile(
     r"^(?:\[rank\d+\]: )?((?:\w+\.)*(?!ChildFailedError|SignalException)\w*(?:Error|Exception)): (.+)$", re.MULTILINE
 )
@@ -193,19 +192,18 @@ class Ledger:
         saved = [end for end in ends if end.code == _AGAIN]
         if not told and not saved and (code == 0 or (ends and (self.out / artifacts.MANIFEST).exists())):
             return None
-        killed = _tail(log, self._log_bytes(start))
-        # a lost connection is told by those who survive: what killed the other one is in its launcher's words
-        if told and not (killed is not None and "connection" in told[0].message):
-            return Failure(told[0].code, told[0].message, told[0].hint)
-        if saved and not told:
-            return Failure(_AGAIN, saved[0].message, saved[0].hint)
-        if not ends and code in (*_SIGNALLED, _AGAIN):
-            said = f"; {killed.message}" if killed is not None else ""
-            return Failure(_AGAIN, f"stopped, and its processes said nothing{said}", "it starts again")
-        if killed is not None and not saved:
-            return killed
         if told:
-            return Failure(told[0].code, told[0].message, told[0].hint)
+            # those who survive tell of a lost connection, and before torchrun tells who was killed
+            cause = next((end for end in told if "connection" not in end.message), told[0])
+            return Failure(cause.code, cause.message, cause.hint)
+        if saved:
+            return Failure(_AGAIN, saved[0].message, saved[0].hint)
+        in_log = _tail(log, self._log_bytes(start))
+        if not ends and code in (*_SIGNALLED, _AGAIN):
+            said = f"; in its log: {in_log.message}" if in_log is not None else ""
+            return Failure(_AGAIN, f"stopped, and its processes said nothing{said}", "it starts again")
+        if in_log is not None:
+            return in_log
         known = code if UsageError.exit_code <= code <= ModelError.exit_code else 1
         return Failure(known, f"it ended with code {code} and no word", f"see {log or self.jobs / LOGS}")
 
@@ -271,10 +269,6 @@ def _tail(log: Path | None, since: int) -> Failure | None:
     if log is None or not log.exists():
         return None
     text = _end_of(log, since)
-    if found := _KILLED.findall(text):
-        number = -int(found[-1])
-        memory = "; SIGKILL often means that the node ran out of memory" if number == 9 else ""
-        return Failure(1, f"a process was killed by signal {number}{memory}", f"see {log}")
     if errors := _ERROR.findall(text):
         kind, words = errors[-1]
         return Failure(1, f"{kind}: {words}", f"see {log}")

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import jinja2
 
 from jpfm.launch.attempt import LOGS, NOTHING_TO_DO
-from jpfm.launch.schedulers import Kind
+from jpfm.launch.schedulers import SCHEDULERS, Kind
 from jpfm.launch.site import Queue, Scheduler, Site
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -180,7 +180,7 @@ def context(job: Job, part: Part) -> dict[str, Any]:
     return {
         "job": job, "part": part, "site": site, "scheduler": job.scheduler, "time": clock,
         "title": f"{job.name}: {part.what}, {_size(job, part)}, {site.title}",
-        "line": job.line, "cwd": str(Path.cwd()), "jobs": str(job.jobs), "logs": str(job.jobs / LOGS),
+        "handed_in": _handed_in(job, part), "line": job.line, "cwd": str(Path.cwd()), "jobs": str(job.jobs), "logs": str(job.jobs / LOGS),
         "request": [line.format(**places) for line in job.queue.request or ()],
         "account": [] if site.account_on_command_line else account_options(job),
         "submit_options": "".join(f" {option}" for option in submit_options(job)),
@@ -193,6 +193,16 @@ def _outermost(folders: Sequence[str]) -> list[str]:
     """Without those that lie in another."""
     paths = {Path(folder) for folder in folders}
     return [str(path) for path in sorted(paths) if not paths & set(path.parents)]
+
+
+def _handed_in(job: Job, part: Part) -> str:
+    """The command that hands a script in; the id of the job that it waits for is known only then."""
+    before = () if part.file == job.parts()[0].file else ("ID",)
+    return shlex.join(
+        SCHEDULERS[job.scheduler].submit_command(
+            job.jobs / part.file, before, part.after, shlex.split(" ".join(submit_options(job)))
+        )
+    )
 
 
 def account_options(job: Job) -> list[str]:

@@ -37,6 +37,7 @@ OVER = "over"
 LOOK_SECONDS = 0.5
 _OVER_SECONDS = 45
 _AGAIN_SECONDS = 10
+_GONE_SECONDS = 10
 _HANDLED = {"TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGQUIT", "PET_SIGNALS_TO_HANDLE": "SIGQUIT"}
 """Signals for which torchrun has handlers of its own: its environment, and the default of its option."""
 ASKING = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
@@ -63,6 +64,8 @@ class Node:
 
     over_at: float | None = None
     """By the monotonic clock: when the end of the first node was seen."""
+    gone_at: float | None = None
+    """The same: when its own processes were found to have ended."""
     alone: bool = False
     """Run jpfm itself instead of torchrun with processes of it."""
 
@@ -71,7 +74,7 @@ class Node:
         if self.alone:
             return [sys.executable, "-m", "jpfm", *self.arguments]
         return [
-            sys.executable, "-m", "torch.distributed.run",
+            sys.executable, "-m", "jpfm.launch.elastic",
             f"--nnodes={self.nodes}", f"--node-rank={self.rank}", f"--nproc-per-node={self.processes}",
             f"--master-addr={self.head}", f"--master-port={self.port}",
             "-m", "jpfm", *self.arguments,
@@ -103,6 +106,8 @@ class Node:
                     return process.wait(LOOK_SECONDS)
                 except subprocess.TimeoutExpired:
                     self._look()
+                if not self.alone and self._are_gone(process.pid):
+                    process.kill()  # it waits for the other nodes, which may have ended long ago
                 if self.asked is not None:
                     self._tell([process.pid] if self.alone else children(process.pid))
 
@@ -133,17 +138,29 @@ class Node:
             self.over_at = time.monotonic()
         return self.over_at is not None and time.monotonic() - self.over_at > _OVER_SECONDS
 
-    def _outcome(self, code: int) -> int:
-        """The code of the first of this node's processes that failed; torchrun itself only knows 0 and 1."""
+    def _said(self) -> list[int]:
+        """Codes with which this node's processes have said that they end, the earliest first."""
         own = range(self.rank * self.processes, (self.rank + 1) * self.processes)
         folder = os.environ.get(ending.FOLDER)
-        codes = [end.code for end in ending.read(Path(folder)) if end.rank in own] if folder else []
+        return [end.code for end in ending.read(Path(folder)) if end.rank in own] if folder else []
+
+    def _are_gone(self, launcher: int) -> bool:
+        """Whether this node's processes have all ended some time ago."""
+        if children(launcher) or len(self._said()) < self.processes:
+            self.gone_at = None
+        elif self.gone_at is None:
+            self.gone_at = time.monotonic()
+        return self.gone_at is not None and time.monotonic() - self.gone_at > _GONE_SECONDS
+
+    def _outcome(self, code: int) -> int:
+        """The code of the first of this node's processes that failed; torchrun itself only knows 0 and 1."""
+        codes = self._said()
         failed = [found for found in codes if found not in (0, Preempted.exit_code)]
         if failed:
             return failed[0]
         if Preempted.exit_code in codes or (code and self.asked is not None):
             return Preempted.exit_code
-        return code
+        return 0 if len(codes) == self.processes else code
 
 
 def _with_this_process() -> None:

@@ -10,13 +10,17 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jpfm.core import artifact as artifacts
 from jpfm.core.errors import ArtifactError, EnvironmentProblem, UsageError
+from jpfm.core.log import log
+from jpfm.data.recipe import check_root
 from jpfm.launch.job import Job, clock_words
+from jpfm.tokens.pack import open_inputs
 
 _START_SECONDS = 60
 """Between the start of a job and its first step: modules, imports, the model."""
@@ -37,6 +41,43 @@ def check(job: Job, checkpoint_bytes: float = 0.0) -> None:
     _check_places(job)
     _check_container(job)
     _check_exclusion(job)
+
+
+def check_inputs(job: Job, config: Any) -> None:
+    """What a job reads is there, and where all nodes see it.
+
+    Raises:
+        UsageError: an evaluation has no model, or two; an input lies on a node's own disk.
+        ArtifactError: an input is not there.
+    """
+    names = {"train": ("init_from",), "tokens": ("corpus", "tokenizer"), "eval": ("model", "corpus"), "data": ("root",)}
+    places = [(name, getattr(config, name)) for name in names[job.stage]]
+    if job.stage == "train":
+        places += [("tokens", folder) for folder in config.tokens_folders]
+    for what, place in places:
+        if place is not None and Path(place).exists():
+            _refuse_local(job, what, Path(place))
+    if job.stage == "data":
+        check_root(config)
+    if job.stage == "tokens":
+        open_inputs(config)
+    for folder in config.tokens_folders if job.stage == "train" else ():
+        artifacts.open_artifact(Path(folder), "tokens")
+    if job.stage == "eval":
+        for task in config.tasks:
+            task.check()
+        if (config.model is None) == (job.follow is None):
+            raise UsageError(
+                "an evaluation scores a model or follows a run", hint="give one of the two: model=DIR or --follow RUN"
+            )
+        if config.model is not None:
+            artifacts.open_artifact(Path(config.model), "checkpoint")
+        if job.follow is not None and not any(
+            job.follow.with_name(job.follow.name + end).exists() for end in ("", ".partial", ".jobs")
+        ):
+            log.warning("--follow %s: there is no such run yet; the job will wait for it", job.follow)
+    if job.site.container.kind == "none":
+        _refuse_local(job, "the Python that runs this,", Path(sys.prefix))
 
 
 def check_settings(job: Job, identity: Mapping[str, Any]) -> None:
@@ -123,21 +164,25 @@ def _check_places(job: Job) -> None:
         )
     if (job.out / artifacts.MANIFEST).exists():
         raise ArtifactError(f"{job.out} is finished: nothing to do", hint="choose another --out for another run")
-    for what, path in (("--out", job.out), ("the current folder", Path.cwd())):
-        resolved = path.resolve()
-        for local in (*job.site.node_local, job.site.scratch):
-            folder = os.path.expandvars(local)
-            if "$" not in folder and resolved.is_relative_to(Path(folder).resolve()):
-                raise UsageError(
-                    f"{what} {path} lies in {folder}, a node's own disk: other nodes do not see it, and it may be "
-                    "emptied when the job ends",
-                    hint="use a folder on the shared disk; if it is one, change node_local in the site file",
-                )
+    _refuse_local(job, "--out", job.out)
+    _refuse_local(job, "the current folder", Path.cwd())
     parent = job.out.parent
     while not parent.exists():
         parent = parent.parent
     if not os.access(parent, os.W_OK):
         raise EnvironmentProblem(f"{parent} is not yours to write to", hint="choose another --out")
+
+
+def _refuse_local(job: Job, what: str, path: Path) -> None:
+    resolved = path.resolve()
+    for local in (*job.site.node_local, job.site.scratch):
+        folder = os.path.expandvars(local)
+        if "$" not in folder and resolved.is_relative_to(Path(folder).resolve()):
+            raise UsageError(
+                f"{what} {path} lies in {folder}, a node's own disk: other nodes do not see it, and it may be "
+                "emptied when the job ends",
+                hint="use a folder on the shared disk; if it is one, change node_local in the site file",
+            )
 
 
 def _check_container(job: Job) -> None:

@@ -57,6 +57,9 @@ class Commands(Protocol):
     def stop_command(self, job: str) -> list[str] | None:
         """The command that tells a running job to save and end; None where the file `stop` does."""
 
+    def remove_command(self, job: str) -> list[str]:
+        """The command that takes a job out of the queue."""
+
 
 @dataclass(frozen=True)
 class Slurm:
@@ -83,6 +86,9 @@ class Slurm:
 
     def stop_command(self, job: str) -> list[str] | None:
         return ["scancel", "--signal=USR1", "--batch", job]
+
+    def remove_command(self, job: str) -> list[str]:
+        return ["scancel", "--state=PENDING", job]
 
 
 def _fields(line: str) -> dict[str, str]:
@@ -147,6 +153,9 @@ class Pbs:
     def stop_command(self, job: str) -> list[str] | None:
         return None
 
+    def remove_command(self, job: str) -> list[str]:
+        return ["qdel", job]
+
 
 def _pbs_state(fields: Mapping[str, object]) -> State:
     letter, code = str(fields["job_state"]), int(str(fields.get("Exit_status", 0)))
@@ -194,6 +203,9 @@ class Age:
 
     def stop_command(self, job: str) -> list[str] | None:
         return None
+
+    def remove_command(self, job: str) -> list[str]:
+        return ["qdel", job]
 
 
 def _age_state(letters: str) -> State:

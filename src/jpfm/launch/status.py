@@ -9,6 +9,7 @@ about its jobs. Nothing is kept here, so it cannot be out of date.
 import itertools
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from jpfm.launch.node import STOP
 from jpfm.launch.schedulers import State
 from jpfm.launch.submit import ALIVE, Submitted, with_states
 
+_DETAIL = 30
+"""Characters of a scheduler's own words."""
 _ROWS = 20
 """Steps over which speed is taken."""
 
@@ -49,15 +52,16 @@ class Line(NamedTuple):
 def out_of(run: Path) -> Path:
     """What was given as --out, from it or from one of the names that lie beside it."""
     path = run.absolute()
-    for ending in (".jobs", ".partial", ".lock"):
-        path = path.with_name(path.name.removesuffix(ending))
+    for suffix in (".jobs", ".partial", ".lock"):
+        if path.name.removesuffix(suffix):
+            path = path.with_name(path.name.removesuffix(suffix))
     return path
 
 
 def lines(runs: Sequence[Path]) -> list[Line]:
     """A line for each run, once; also for what is none, which must not hide the others."""
     found = []
-    for out in dict.fromkeys(map(out_of, runs)):
+    for out in dict.fromkeys(out_of(path) for run in runs for path in _runs_in(run)):
         try:
             found.append(status(out))
         except UsageError as problem:
@@ -65,6 +69,18 @@ def lines(runs: Sequence[Path]) -> list[Line]:
                 Line(out.name, "no run", None, None, None, None, None, None, "", problem.message, problem.hint)
             )
     return found
+
+
+def _runs_in(path: Path) -> list[Path]:
+    """The runs of a folder that is none itself but holds the jobs of some; else what was given."""
+    inside = sorted(path.glob("*.jobs")) if path.is_dir() and not path.name.endswith((".jobs", ".partial")) else []
+    return [path] if jobs_folder(out_of(path)).exists() or not inside else inside
+
+
+def _shown(out: Path) -> str:
+    """A run as a person would name it here: runs in several folders may have one name."""
+    near = os.path.relpath(out)
+    return str(out) if near.startswith("../../") else near
 
 
 def status(run: Path) -> Line:
@@ -91,20 +107,22 @@ def status(run: Path) -> Line:
     failures = [a.failure for a in last_of_task.values() if a.outcome in ("failed", "lost") and a.failure is not None]
     worked = _last_worked(out) if described.get("stage") == "train" else None
     alive = [(entry, state) for entry, state in handed if state is not None and state.word in ALIVE]
-    state = (
-        "finished" if done else f"unknown: {unknown}" if unknown else _alive(alive, attempts, worked) if alive
-        else _over(ledger, attempts, handed, submitted=bool(described))
-    )  # fmt: skip
+    if done or unknown:
+        state = "finished" if done else "unknown"
+    elif alive:
+        state = _alive(alive, attempts, worked, stopping=(jobs / STOP).exists())
+    else:
+        state = _over(ledger, attempts, handed, submitted=bool(described))
     steps, last = _steps(out), rows[-1] if rows else {}
     seconds = _step_seconds(rows)
-    left = None if done or seconds is None or steps is None else (steps - int(last["step"])) * seconds / 3600
+    left = None if not alive or seconds is None or steps is None else (steps - int(last["step"])) * seconds / 3600
     return Line(
-        name=out.name, state=state, step=last.get("step"), steps=steps,
+        name=_shown(out), state=state, step=last.get("step"), steps=steps,
         tokens_per_second=_mean([row["tokens_per_second"] for row in rows if "tokens_per_second" in row]),
         hours=last.get("hours"), gpu_hours=last.get("gpu_hours"), hours_left=left,
         job=(alive[0] if alive else handed[-1])[0].id if handed else "",
         error=failures[0].message + (f" (and {len(failures) - 1} more tasks)" if len(failures) > 1 else "")
-        if failures and not done else "",
+        if failures and not done else unknown,
         hint=failures[0].hint if failures and not done else "",
         progress=_slices(described, attempts),
     )  # fmt: skip
@@ -124,7 +142,9 @@ def _last_worked(out: Path) -> float:
     return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
 
 
-def _alive(alive: Sequence[tuple[Submitted, State]], attempts: Sequence[Attempt], worked: float | None) -> str:
+def _alive(
+    alive: Sequence[tuple[Submitted, State]], attempts: Sequence[Attempt], worked: float | None, *, stopping: bool
+) -> str:
     """Words for a run that has a job in the queue or on nodes.
 
     Args:
@@ -132,6 +152,8 @@ def _alive(alive: Sequence[tuple[Submitted, State]], attempts: Sequence[Attempt]
     """
     states = [state for _, state in alive]
     if any(state.word == "running" for state in states):
+        if stopping:
+            return "stopping"
         begun = [attempt for attempt in attempts if attempt.outcome is None]
         return "running" if begun and (worked is None or worked >= begun[-1].began) else "starting"
     entry, queued = next(((e, s) for e, s in alive if s.word == "queued"), alive[0])
@@ -140,7 +162,7 @@ def _alive(alive: Sequence[tuple[Submitted, State]], attempts: Sequence[Attempt]
     if last is not None and not last.task:
         outcome = {"stopped": "saved", None: "lost"}.get(last.outcome, last.outcome)
         words = f"{outcome}, {words}{' again' if entry.id == last.job else ''}"
-    return words + (f" ({queued.detail})" if queued.detail else "")
+    return words + (f" ({queued.detail[:_DETAIL]})" if queued.detail else "")
 
 
 def _over(
@@ -195,19 +217,26 @@ def _slices(described: dict[str, Any], attempts: Sequence[Attempt]) -> str:
     return f"{sum(outcome == 'finished' for outcome in last.values())} of {described['tasks']} tasks"
 
 
-HEADING = ("run", "state", "step", "tokens/s", "hours", "GPU hours", "time left", "job", "last error")
+def table(found: Sequence[Line]) -> list[tuple[str, ...]]:
+    """Heading and rows; columns that are empty for all runs are left out."""
+    rows = [("run", "state", "step", "tokens/s", "hours", "GPU hours", "time left", "job"), *map(_cells, found)]
+    kept = [place for place in range(len(rows[0])) if place < 2 or any(row[place] for row in rows[1:])]
+    return [tuple(row[place] for place in kept) for row in rows]
 
 
-def cells(line: Line) -> tuple[str, ...]:
-    """A row of the table."""
+def errors(found: Sequence[Line]) -> list[str]:
+    """A sentence for each run that has something to tell, and its mend."""
+    return [f"{line.name}: {line.error}" + (f" -> {line.hint}" if line.hint else "") for line in found if line.error]
+
+
+def _cells(line: Line) -> tuple[str, ...]:
     step = "" if line.step is None else f"{line.step:,}" + (f" of {line.steps:,}" if line.steps else "")
-    error = f"{line.error} -> {line.hint}" if line.error and line.hint else line.error
     return (
         line.name, line.state, line.progress or step,
         f"{line.tokens_per_second:,.0f}" if line.tokens_per_second else "",
         f"{line.hours:,.2f}" if line.hours is not None else "",
         f"{line.gpu_hours:,.1f}" if line.gpu_hours else "",
-        _span(line.hours_left), line.job, error,
+        _span(line.hours_left), line.job,
     )  # fmt: skip
 
 
@@ -215,4 +244,8 @@ def _span(hours: float | None) -> str:
     if hours is None:
         return ""
     minutes = round(hours * 60)
-    return f"{minutes // 1440} d {minutes // 60 % 24} h" if minutes >= 1440 else f"{minutes // 60}:{minutes % 60:02d} h"
+    return (
+        f"{minutes // 1440} d {minutes // 60 % 24} h"
+        if minutes >= 1440
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )

@@ -130,9 +130,10 @@ def stop(jobs: Path) -> list[str]:
         (jobs / STOP).touch()
     done = []
     for entry, state in alive:
-        command = SCHEDULERS[entry.scheduler].stop_command(entry.id)
-        if state.word == "running" and command is not None:
+        scheduler = SCHEDULERS[entry.scheduler]
+        running = state.word == "running"
+        command = scheduler.stop_command(entry.id) if running else scheduler.remove_command(entry.id)
+        if command is not None:
             ask(command)
-        told = "is told to save and end" if state.word == "running" else "will end as soon as it begins"
-        done.append(f"{entry.id} {told}")
+        done.append(f"{entry.id} {'is told to save and end' if running else 'is taken out of the queue'}")
     return done

@@ -4,6 +4,8 @@
 #
 # Written by jpfm; copies are yours to change. The line that wrote it, in /shared/me:
 #   jpfm submit configs/train/8B.yaml ...
+# Handed in with:
+#   qsub -terse /shared/me/runs/8B.jobs/slices.sh
 #
 #$ -S /bin/bash
 #$ -N jpfm-8B
@@ -88,6 +90,8 @@ exit $next
 #
 # Written by jpfm; copies are yours to change. The line that wrote it, in /shared/me:
 #   jpfm submit configs/train/8B.yaml ...
+# Handed in with:
+#   qsub -terse -hold_jid ID /shared/me/runs/8B.jobs/finish.sh
 #
 #$ -S /bin/bash
 #$ -N jpfm-8B-finish

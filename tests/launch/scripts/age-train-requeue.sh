@@ -4,6 +4,8 @@
 #
 # Written by jpfm; copies are yours to change. The line that wrote it, in /shared/me:
 #   jpfm submit configs/train/8B.yaml ...
+# Handed in with:
+#   qsub -terse /shared/me/runs/8B.jobs/job.sh
 #
 #$ -S /bin/bash
 #$ -N jpfm-8B

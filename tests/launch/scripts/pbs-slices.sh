@@ -4,6 +4,8 @@
 #
 # Written by jpfm; copies are yours to change. The line that wrote it, in /shared/me:
 #   jpfm submit configs/train/8B.yaml ...
+# Handed in with:
+#   qsub /shared/me/runs/8B.jobs/slices.sh
 #
 #PBS -N jpfm-8B
 #PBS -l walltime=24:00:00
@@ -88,6 +90,8 @@ exit $next
 #
 # Written by jpfm; copies are yours to change. The line that wrote it, in /shared/me:
 #   jpfm submit configs/train/8B.yaml ...
+# Handed in with:
+#   qsub -W depend=afterok:ID /shared/me/runs/8B.jobs/finish.sh
 #
 #PBS -N jpfm-8B-finish
 #PBS -l walltime=24:00:00

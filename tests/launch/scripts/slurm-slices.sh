@@ -4,6 +4,8 @@
 #
 # Written by jpfm; copies are yours to change. The line that wrote it, in /shared/me:
 #   jpfm submit configs/train/8B.yaml ...
+# Handed in with:
+#   sbatch --parsable /shared/me/runs/8B.jobs/slices.sh
 #
 #SBATCH --job-name=jpfm-8B
 #SBATCH --output=/shared/me/runs/8B.jobs/logs/%x-%A_%a.log
@@ -87,6 +89,8 @@ exit $next
 #
 # Written by jpfm; copies are yours to change. The line that wrote it, in /shared/me:
 #   jpfm submit configs/train/8B.yaml ...
+# Handed in with:
+#   sbatch --parsable --dependency=afterok:ID --kill-on-invalid-dep=yes /shared/me/runs/8B.jobs/finish.sh
 #
 #SBATCH --job-name=jpfm-8B-finish
 #SBATCH --output=/shared/me/runs/8B.jobs/logs/%x-%j.log

@@ -4,6 +4,8 @@
 #
 # Written by jpfm; copies are yours to change. The line that wrote it, in /shared/me:
 #   jpfm submit configs/train/8B.yaml ...
+# Handed in with:
+#   sbatch --parsable /shared/me/runs/8B.jobs/job.sh
 #
 #SBATCH --job-name=jpfm-8B
 #SBATCH --output=/shared/me/runs/8B.jobs/logs/%x-%j.log
