@@ -11,9 +11,11 @@ import yaml
 from tests.conftest import tiny_training
 from tests.slurm.conftest import SITE, Slurm, _until, log_of, submit
 
-from jpfm.core.artifact import Artifact, open_artifact
+from jpfm.core import config as configs
+from jpfm.core.artifact import Artifact, canonical_json, open_artifact
 from jpfm.launch.attempt import Ledger
 from jpfm.launch.status import Line, status
+from jpfm.train.config import TrainConfig
 
 pytestmark = pytest.mark.slow
 STEPS = 150
@@ -143,7 +145,7 @@ def test_stopped_for_good(slurm: Slurm, config: Path, tmp_path: Path, monkeypatc
     job = two_nodes(slurm, config, out, "steps=100000")
     until_steps(out, 8)
     refused = subprocess.run(
-        [slurm.environ()["JPFM"], "submit", config, "--out", out, "--site", tmp_path / "site.yaml"], cwd=tmp_path,
+        [slurm.environ()["JPFM"], "submit", config, "steps=100000", "--out", out, "--site", tmp_path / "site.yaml"], cwd=tmp_path,
         env=slurm.environ(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert refused.returncode == 4
@@ -190,8 +192,10 @@ def test_a_mistake_is_told_and_not_tried_again(
 ) -> None:
     """What only the job itself finds out stands in the table."""
     out = tmp_path / "model"
+    identity = configs.load(config, TrainConfig).config.identity()
     out.with_name("model.partial").mkdir()
-    (out.with_name("model.partial") / "plan.json").write_text(json.dumps({"kind": "checkpoint"}))
+    began = {"kind": "checkpoint", "version": 1, "config": identity, "parents": []}  # by a jpfm of long ago
+    (out.with_name("model.partial") / "plan.json").write_text(canonical_json(began))
     job = two_nodes(slurm, config, out)
     assert slurm.wait(job) == ["FAILED"]
     found = line(slurm, out, monkeypatch)

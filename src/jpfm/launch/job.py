@@ -180,7 +180,8 @@ def context(job: Job, part: Part) -> dict[str, Any]:
     return {
         "job": job, "part": part, "site": site, "scheduler": job.scheduler, "time": clock,
         "title": f"{job.name}: {part.what}, {_size(job, part)}, {site.title}",
-        "handed_in": _handed_in(job, part), "line": job.line, "cwd": str(Path.cwd()), "jobs": str(job.jobs), "logs": str(job.jobs / LOGS),
+        "handed_in": _handed_in(job, part), "line": job.line,
+        "cwd": str(Path.cwd()), "jobs": str(job.jobs), "logs": str(job.jobs / LOGS),
         "request": [line.format(**places) for line in job.queue.request or ()],
         "account": [] if site.account_on_command_line else account_options(job),
         "submit_options": "".join(f" {option}" for option in submit_options(job)),
