@@ -145,8 +145,8 @@ def test_stopped_for_good(slurm: Slurm, config: Path, tmp_path: Path, monkeypatc
     job = two_nodes(slurm, config, out, "steps=100000")
     until_steps(out, 8)
     refused = subprocess.run(
-        [slurm.environ()["JPFM"], "submit", config, "steps=100000", "--out", out, "--site", tmp_path / "site.yaml"], cwd=tmp_path,
-        env=slurm.environ(), capture_output=True, text=True, check=False,
+        [slurm.environ()["JPFM"], "submit", config, "steps=100000", "--out", out, "--site", tmp_path / "site.yaml"],
+        cwd=tmp_path, env=slurm.environ(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert refused.returncode == 4
     assert f"job {job} is still there" in refused.stderr
