@@ -348,3 +348,16 @@ def test_nothing_to_stop(run: Run) -> None:
     run.end(run.begin(), 3, "tokens differ")
     assert stop(run.jobs) == []
     assert state(run) == "failed"
+
+
+def test_tasks_that_failed_when_all_is_over(run: Run) -> None:
+    run.described(stage="data", tasks=3)
+    run.handed("7")
+    run.slurm({"7": "JobId=7 JobState=COMPLETED Reason=None\nJobId=8 JobState=FAILED Reason=x"})
+    for task, code in (("0", 3), ("1", 3), ("2", 0)):
+        number = run.ledger.begin("7", "n1", task)
+        assert number is not None
+        ending.record(code, "file 3 is broken", "", {"JPFM_ENDS": str(run.jobs / "ends" / str(number))})
+        run.ledger.end(number, code, task=task)
+    found = status(run.out)
+    assert (found.state, found.error) == ("failed: 2 of 3 tasks", "file 3 is broken (and 1 more tasks)")

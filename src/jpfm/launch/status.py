@@ -180,10 +180,12 @@ def _over(
         return "cancelled"
     if not attempts:
         return f"never began{f' ({last.detail})' if last is not None and last.detail else ''}"
-    outcome = attempts[-1].outcome
-    return {"finished": "finished", "stopped": "saved, not queued", "failed": "failed", "lost": "lost"}.get(
-        outcome or "lost", "lost"
+    outcomes = [attempt.outcome or "lost" for attempt in {attempt.task: attempt for attempt in attempts}.values()]
+    worst = next(word for word in ("failed", "lost", "stopped", "finished") if word in outcomes)
+    of_tasks = (
+        f": {outcomes.count(worst)} of {len(outcomes)} tasks" if len(outcomes) > 1 and worst != "finished" else ""
     )
+    return ("saved, not queued" if worst == "stopped" else worst) + of_tasks
 
 
 def _steps(out: Path) -> int | None:
