@@ -93,6 +93,7 @@ REFUSED = [
     (["--wait", "5"], 2, "--wait: not for this train job", "--follow RUN"),
     (["--set", "queues.gpu.request=['-l x={gpu}']"], 2, "what stands in braces is one of {nodes}", ""),
     (["--set", "account_option=-A {group}"], 2, "what stands in braces is one of {account}", ""),
+    (["tokens=null"], 2, "tokens: this field is required", "tokens=FOLDER"),
     (["tokens=gone"], 4, "gone does not exist", ""),
 ]  # fmt: skip
 

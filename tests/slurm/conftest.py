@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,3 +184,12 @@ def log_of(out: Path) -> str:
     return "\n".join(
         file.read_text(encoding="utf-8") for file in sorted((out.parent / f"{out.name}.jobs").glob("logs/*"))
     )
+
+
+def go_on_at_once(slurm: Slurm, job: str, restarts: int = 1) -> None:
+    """A requeued job waits until its old credential is no longer valid, which are some minutes elsewhere."""
+    _until(lambda: slurm.field(job, "Restarts") == [str(restarts)], "no requeue", 90)
+    time.sleep(6)  # cred_expire
+    if slurm.field(job, "JobState") == ["PENDING"]:
+        with suppress(AssertionError):  # it has just begun by itself
+            slurm.run("scontrol", "update", f"jobid={job}", "StartTime=now")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.slurm.conftest import SITE, Slurm, _until, log_of, submit
+from tests.slurm.conftest import SITE, Slurm, _until, go_on_at_once, log_of, submit
 
 from jpfm.core import config
 from jpfm.core.artifact import open_artifact
@@ -90,9 +90,7 @@ def test_a_task_that_is_preempted_goes_on(slurm: Slurm, recipe: Path, local_id: 
     array, last = submit(slurm, recipe, out, "--tasks", "2", "--cpus", "1")
     _until(lambda: slurm.field(f"{array}_0", "JobState") == ["RUNNING"], "no start")
     slurm.run("scancel", "--batch", "--signal=USR1", f"{array}_0")
-    _until(lambda: slurm.field(f"{array}_0", "JobState") in (["PENDING"], ["COMPLETED"]), "no requeue", 60)
-    if slurm.field(f"{array}_0", "JobState") == ["PENDING"]:
-        slurm.run("scontrol", "update", f"jobid={array}_0", "StartTime=now")
+    go_on_at_once(slurm, f"{array}_0")
     assert slurm.wait(last) == ["COMPLETED"], log_of(out)
     assert open_artifact(out).id == local_id
 

@@ -3,13 +3,12 @@
 import json
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.conftest import tiny_training
-from tests.slurm.conftest import SITE, Slurm, _until, log_of, submit
+from tests.slurm.conftest import SITE, Slurm, _until, go_on_at_once, log_of, submit
 
 from jpfm.core import config as configs
 from jpfm.core.artifact import Artifact, canonical_json, open_artifact
@@ -74,15 +73,6 @@ def two_nodes(slurm: Slurm, config: Path, out: Path, *options: str) -> str:
 def line(slurm: Slurm, out: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
     monkeypatch.setenv("SLURM_CONF", slurm.environ()["SLURM_CONF"])
     return status(out)
-
-
-def go_on_at_once(slurm: Slurm, job: str, restarts: int = 1) -> None:
-    """A job that is requeued waits for two minutes, because its credential may still be valid; not here."""
-    _until(lambda: slurm.field(job, "Restarts") == [str(restarts)], "no requeue", 90)
-    time.sleep(6)  # cred_expire
-    if slurm.field(job, "JobState") == ["PENDING"]:
-        with suppress(AssertionError):  # it has just begun by itself
-            slurm.run("scontrol", "update", f"jobid={job}", "StartTime=now")
 
 
 def outcomes(out: Path) -> list[str | None]:

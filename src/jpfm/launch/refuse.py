@@ -61,8 +61,11 @@ def check_inputs(job: Job, config: Any) -> None:
         check_root(config)
     if job.stage == "tokens":
         open_inputs(config)
-    for folder in config.tokens_folders if job.stage == "train" else ():
-        artifacts.open_artifact(Path(folder), "tokens")
+    if job.stage == "train":
+        if not config.tokens_folders:
+            raise UsageError("tokens: this field is required", hint="set tokens=FOLDER of a tokens artifact")
+        for folder in config.tokens_folders:
+            artifacts.open_artifact(Path(folder), "tokens")
     if job.stage == "eval":
         for task in config.tasks:
             task.check()
