@@ -129,7 +129,7 @@ def retire(steps: Path, save: Save) -> None:
     kept = retained([(step, tokens, value) for step, (_, tokens, value) in found.items()], save)
     for step, (path, _, _) in found.items():
         if step not in kept and not (path / BRANCHED).exists() and not checkpoints.retire(path):
-            log.info("%s stays for now: it is being read", path.name)
+            log.info("%s is being read: it stays until the next checkpoint is written", path.name)
 
 
 def sweep(steps: Path) -> None:

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Disks:
         self._try(lambda: self._make(place))
         for kind in ("write", "read"):
             for node in self.nodes:
-                self._together(f"disk {kind}, {node}", lambda kind=kind: self._rate(kind, place, "alone"), node)  # type: ignore[misc]
+                self._together(f"disk {kind}, {node}", partial(self._rate, kind, place, "alone"), node)
         self._together("disk write, all at once", lambda: self._rate("write", place, "together"))
         self._together("disk read, all at once", lambda: self._rate("read", place, "together"))
         self._together("files of other nodes", lambda: self._see(place))
